@@ -1,0 +1,220 @@
+"""What the book adds to Sphinx: its notation, its drawings, its running times."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import matplotlib
+import yaml
+from docutils import nodes
+from myst_nb.sphinx_ import NbMetadataCollector
+from sphinx import addnodes
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util.docutils import SphinxRole
+
+from advanced_keras.display import as_inline
+
+ROOT = Path(__file__).resolve().parents[2]
+
+BOLD = "b e f g h k q r s u v x y z E F H K Q R S V W X Y Z".split()
+MACROS = {
+    **{letter: rf"\mathbf{{{letter}}}" for letter in BOLD},
+    "hbar": r"\bar{\mathbf{h}}",
+    "ybar": r"\bar{\mathbf{y}}",
+    "yhat": r"\hat{\mathbf{y}}",
+    "xhat": r"\hat{\mathbf{x}}",
+    "tt": "t",
+    "ll": "l",
+    "loss": r"\mathcal{L}",
+    "softmax": r"\operatorname{softmax}",
+    "reals": r"\mathbb{R}",
+    "ip": r"^{(\mathbf{i})}",
+}
+"""The notation of the book, defined once for the pages and the PDF."""
+
+
+def latex_macros() -> str:
+    """The macros as LaTeX; a letter keeps its meaning as an accent outside math."""
+    lines = []
+    for name, body in MACROS.items():
+        lines.append(
+            rf"\expandafter\let\csname ak@{name}\expandafter\endcsname"
+            rf"\csname {name}\endcsname"
+            rf"\expandafter\protected\expandafter\def\csname {name}\endcsname"
+            rf"{{\ifmmode{body}\else\csname ak@{name}\expandafter\endcsname\fi}}"
+        )
+    return "\\AtBeginDocument{%\n" + "%\n".join(lines) + "%\n}"
+
+
+def _define_macros(app, config):
+    mathjax = dict(config.mathjax3_config or {})
+    tex = dict(mathjax.get("tex", {}))
+    tex["macros"] = {**MACROS, **tex.get("macros", {})}
+    config.mathjax3_config = {**mathjax, "tex": tex}
+    elements = dict(config.latex_elements or {})
+    elements["preamble"] = elements.get("preamble", "") + latex_macros()
+    config.latex_elements = elements
+
+
+EVALUATED = re.compile(r"\{eval\}`([^`]+)`")
+
+
+def _glue_values(app, docname, source):
+    """Let ``{eval}`expression``` stand in prose although chapters run from a cache.
+
+    MyST-NB evaluates in a running kernel, and a cached chapter has none. So a last,
+    hidden cell glues the value of each expression, and the prose refers to that. The
+    value is the one at the end of the chapter.
+    """
+    expressions = list(dict.fromkeys(EVALUATED.findall(source[0])))
+    if not expressions:
+        return
+    names = {expression: f"value-{n}" for n, expression in enumerate(expressions)}
+    cell = ["", "```{code-cell} ipython3", ":tags: [remove-cell]", ""]
+    cell.append("from myst_nb import glue as _glue")
+    cell += [f'_glue("{n}", {e}, display=False)' for e, n in names.items()]
+    body = EVALUATED.sub(lambda m: f"{{glue:text}}`{names[m[1]]}`", source[0])
+    source[0] = body.rstrip() + "\n" + "\n".join([*cell, "```", ""])
+
+
+class runtime(nodes.Inline, nodes.TextElement):
+    """The place of a chapter's measured running time."""
+
+
+class RuntimeRole(SphinxRole):
+    """``{runtime}`this chapter```: how long the cells of this chapter took."""
+
+    def run(self):
+        return [runtime(self.rawtext, docname=self.env.docname)], []
+
+
+def in_words(seconds: float) -> str:
+    """Seconds as a reader says them.
+
+    >>> in_words(3.2), in_words(83.0)
+    ('3 s', '1 min 23 s')
+    """
+    minutes, rest = divmod(max(1, round(seconds)), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+class FillRuntime(SphinxPostTransform):
+    """Replace each :class:`runtime` by the time that the execution took."""
+
+    default_priority = 400
+
+    def run(self, **kwargs):
+        for node in list(self.document.findall(runtime)):
+            data = NbMetadataCollector.get_exec_data(self.env, node["docname"]) or {}
+            seconds = data.get("runtime")
+            text = "an unmeasured time" if seconds is None else in_words(seconds)
+            node.replace_self(nodes.Text(text))
+
+
+class InlineDrawings(SphinxPostTransform):
+    """On a page, put our SVG drawings into the text, so that they take its colour."""
+
+    default_priority = 400
+    formats = ("html",)
+
+    def run(self, **kwargs):
+        for image in list(self.document.findall(nodes.image)):
+            path = Path(self.env.srcdir) / image["uri"]
+            if path.suffix != ".svg" or path.parent != ROOT / "images":
+                continue
+            svg = as_inline(path.read_text(encoding="utf-8"), image.get("alt", ""))
+            page = f'<div class="ak-picture">{svg}</div>'
+            image.replace_self(nodes.raw("", page, format="html"))
+
+
+def _without_thebe(app, pagename, templatename, context, doctree):
+    """Drop the scripts of Thebe: it would run cells on somebody else's server."""
+
+    def is_thebe(script):
+        return "thebe" in f"{script} {getattr(script, 'attributes', '')}".lower()
+
+    for kind in ("script_files", "css_files"):
+        context[kind] = [each for each in context[kind] if not is_thebe(each)]
+
+
+class PrintedDrawings(SphinxPostTransform):
+    """In the PDF, draw the same pictures with their scripts, as PDF."""
+
+    default_priority = 9  # before Sphinx looks for convertible images
+    formats = ("latex",)
+
+    def run(self, **kwargs):
+        for image in list(self.document.findall(nodes.image)):
+            path = Path(self.env.srcdir) / image["uri"]
+            if path.suffix != ".svg" or path.parent != ROOT / "images":
+                continue
+            target = ROOT / "_build" / "drawings" / f"{path.stem}.pdf"
+            _draw_pdf(path.with_suffix(".py"), target)
+            uri = target.relative_to(self.env.srcdir).as_posix()
+            self.env.images.add_file(self.env.docname, uri)
+            image["uri"], image["candidates"] = uri, {"*": uri}
+
+
+class PrintedTables(SphinxPostTransform):
+    """Our tables are LaTeX, not the equations that MyST-NB takes them for."""
+
+    default_priority = 5  # right after MyST-NB's choice of the MIME type
+    formats = ("latex",)
+
+    def run(self, **kwargs):
+        for block in list(self.document.findall(nodes.math_block)):
+            if r"\begin{longtable}" in block.astext():
+                block.replace_self(nodes.raw("", block.astext(), format="latex"))
+
+
+class PrintedParts(SphinxPostTransform):
+    """The PDF has the parts that the contents of the site has."""
+
+    default_priority = 6
+    formats = ("latex",)
+
+    def run(self, **kwargs):
+        toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+        openers = {
+            part["chapters"][0]["file"]: part["caption"] for part in toc["parts"]
+        }
+        for file in list(self.document.findall(addnodes.start_of_file)):
+            caption = openers.get(file["docname"])
+            if caption:
+                part = nodes.raw("", rf"\part{{{caption}}}", format="latex")
+                file.parent.insert(file.parent.index(file), part)
+
+
+def _draw_pdf(script: Path, target: Path) -> None:
+    sys.path.insert(0, str(script.parent))
+    try:
+        spec = importlib.util.spec_from_file_location(script.stem, script)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        figure = module.draw()
+    finally:
+        sys.path.remove(str(script.parent))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(target, metadata={"CreationDate": None})
+
+
+def setup(app):
+    """Connect to Sphinx."""
+    matplotlib.use("agg")
+    app.connect("config-inited", _define_macros)
+    app.connect("source-read", _glue_values)
+    app.connect("html-page-context", _without_thebe, priority=999)
+    app.add_node(runtime)
+    app.add_role("runtime", RuntimeRole())
+    for transform in (
+        FillRuntime,
+        InlineDrawings,
+        PrintedDrawings,
+        PrintedTables,
+        PrintedParts,
+    ):
+        app.add_post_transform(transform)
+    return {"version": "1", "parallel_read_safe": False}

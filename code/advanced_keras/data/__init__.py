@@ -1,0 +1,1 @@
+"""Data for the chapters: made here and seeded, or the real thing on request."""

@@ -1,0 +1,118 @@
+"""What is committed: complete, in one style, without addresses of package indexes."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+
+import house  # noqa: E402
+
+CHAPTERS = sorted((ROOT / "book").glob("*.md"))
+TESTED_AS = {
+    "functional_model": "test_tracing",
+    "transformer_models": "test_transformer",
+    "teacher_forcing": "test_translation",
+}
+
+
+def toc_pages():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    parts = [c["file"] for part in toc["parts"] for c in part["chapters"]]
+    return [toc["root"], *parts]
+
+
+def tracked():
+    names = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    return [ROOT / name for name in names if name and (ROOT / name).is_file()]
+
+
+def test_toc_and_pages_agree():
+    assert {f"book/{c.stem}" for c in CHAPTERS} == set(toc_pages())
+
+
+def test_lock_is_hashed_universal_and_without_addresses():
+    lock = (ROOT / "requirements.lock").read_text()
+    assert "://" not in lock and "--index" not in lock and "--find-links" not in lock
+    pins = re.findall(r"^[A-Za-z0-9._-]+==\S+.*(?:\n    .*)*", lock, flags=re.MULTILINE)
+    assert len(pins) > 50
+    assert all("--hash=sha256:" in pin for pin in pins)
+    assert "sys_platform" in lock
+
+
+def test_no_package_index_is_named():
+    pattern = re.compile(r"index-url|pypi\.org|pythonhosted|registry\.npmjs")
+    this = Path(__file__).resolve()
+    for path in tracked():
+        if path.suffix in {".png", ".svg"} or path == this:
+            continue
+        text = path.read_text(encoding="utf-8")
+        for line in text.splitlines():
+            allowed = "no-emit-index-url" in line
+            assert allowed or not pattern.search(line), f"{path}: {line}"
+
+
+def test_no_large_files():
+    for path in tracked():
+        assert path.stat().st_size < 1_000_000, path
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda c: c.stem)
+def test_figures_have_alternative_texts(chapter):
+    text = chapter.read_text(encoding="utf-8")
+    assert "![](" not in text
+    for block in re.findall(r"```\{(?:figure|image)\}.*?```", text, flags=re.DOTALL):
+        assert re.search(r"^:alt: \S.{20,}", block, flags=re.MULTILINE), block
+
+
+@pytest.mark.parametrize("name", sorted(TESTED_AS))
+def test_chapter_has_its_tests_and_exercises(name):
+    assert (ROOT / "tests" / f"{TESTED_AS[name]}.py").exists()
+    text = (ROOT / "book" / f"{name}.md").read_text(encoding="utf-8")
+    exercises = set(re.findall(r"^:label: (ex-\S+)", text, flags=re.MULTILINE))
+    solutions = set(re.findall(r"\{solution(?:-start)?\} (ex-\S+)", text))
+    assert len(exercises) >= 3
+    assert exercises == solutions
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda c: c.stem)
+def test_code_fits_the_column(chapter):
+    text = chapter.read_text(encoding="utf-8")
+    for cell in re.findall(r"```\{code-cell\}.*?```", text, flags=re.DOTALL):
+        code = re.split(r"\n---\n|\n\n", cell, maxsplit=1)[-1]
+        if "hide-input" in cell or "remove-" in cell:
+            continue
+        for line in code.splitlines():
+            assert len(line) <= 88, f"{chapter.stem}: {line}"
+
+
+def test_macros_serve_pages_and_paper():
+    latex = house.latex_macros()
+    for name, body in house.MACROS.items():
+        assert rf"\csname {name}\endcsname" in latex
+        assert body in latex
+
+
+def test_times_are_said_in_words():
+    assert house.in_words(0.2) == "1 s"
+    assert house.in_words(41.4) == "41 s"
+    assert house.in_words(83.0) == "1 min 23 s"
+
+
+def test_stdlib_code_is_not_hidden():
+    """``code/`` must not be a package, or the debugger loses the module ``code``."""
+    assert not (ROOT / "code" / "__init__.py").exists()
+    done = subprocess.run(
+        [sys.executable, "-c", "import code; print(code.InteractiveConsole.__name__)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "InteractiveConsole"

@@ -1,0 +1,154 @@
+"""The commands of the book: set-up is whole or not at all, and says what is missing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import book  # noqa: E402
+
+
+@pytest.fixture
+def away(tmp_path, monkeypatch):
+    """The commands, pointed at an empty folder."""
+    for name, path in {
+        "ROOT": tmp_path,
+        "VENV": tmp_path / ".venv",
+        "BUILD": tmp_path / "_build",
+        "LOCK": tmp_path / "requirements.lock",
+        "PYTHON": tmp_path / ".venv" / "bin" / "python",
+    }.items():
+        monkeypatch.setattr(book, name, path)
+    (tmp_path / "requirements.lock").write_text("")
+    (tmp_path / "pyproject.toml").write_text("")
+    return tmp_path
+
+
+def command(name, monkeypatch, capsys, *arguments):
+    monkeypatch.setattr(sys, "argv", ["book.py", name, *arguments])
+    status = book.main()
+    return status, capsys.readouterr()
+
+
+def test_every_command_is_in_the_makefile_and_in_help(monkeypatch, capsys):
+    status, printed = command("help", monkeypatch, capsys)
+    targets = (ROOT / "Makefile").read_text()
+    assert status == 0
+    for name in book.COMMANDS:
+        assert f"make {name} " in printed.out
+        assert f" {name} " in targets
+
+
+def test_unsuitable_python_gets_one_line(away, monkeypatch, capsys):
+    monkeypatch.setattr(book, "version_of", lambda program: (3, 9))
+    status, printed = command("setup", monkeypatch, capsys)
+    assert status == 1
+    assert "Python 3.11, 3.12 or 3.13 is needed" in printed.err
+    assert len(printed.err.strip().splitlines()) == 1
+    assert not (away / ".venv").exists()
+
+
+def test_the_running_python_is_found():
+    assert book.version_of(sys.executable) == sys.version_info[:2]
+    assert book.version_of("no-such-python") is None
+    assert book.find_python() == sys.executable
+
+
+def test_failed_set_up_leaves_no_environment(away, monkeypatch, capsys):
+    def half(python):
+        (away / ".venv" / "lib").mkdir(parents=True)
+        raise book.Stop("failed: pip")
+
+    monkeypatch.setattr(book, "install", half)
+    status, printed = command("setup", monkeypatch, capsys)
+    assert status == 1 and "failed: pip" in printed.err
+    assert not (away / ".venv").exists()
+
+
+def test_interrupted_set_up_leaves_no_environment(away, monkeypatch, capsys):
+    def half(python):
+        (away / ".venv" / "lib").mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(book, "install", half)
+    status, printed = command("setup", monkeypatch, capsys)
+    assert status == 130 and "interrupted" in printed.err
+    assert not (away / ".venv").exists()
+
+
+def test_set_up_is_done_once_and_again_when_the_lock_changes(away, monkeypatch):
+    made = []
+    monkeypatch.setattr(book, "version_of", lambda program: (3, 12))
+
+    def install(python):
+        made.append(python)
+        (away / ".venv").mkdir()
+
+    monkeypatch.setattr(book, "install", install)
+    book.setup()
+    book.setup()
+    assert len(made) == 1
+    (away / "requirements.lock").write_text("new==1")
+    book.setup()
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize("tool", ["xelatex", "latexmk"])
+def test_missing_latex_gets_one_line(tool, monkeypatch, capsys):
+    which = book.shutil.which
+    monkeypatch.setattr(book.shutil, "which", lambda n: None if n == tool else "x")
+    status, printed = command("pdf", monkeypatch, capsys)
+    monkeypatch.setattr(book.shutil, "which", which)
+    assert status == 1
+    assert f"{tool} is needed" in printed.err
+    assert len(printed.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), book.Stop("failed")])
+def test_interrupted_build_leaves_no_pages(away, error):
+    page = away / "_build" / "html" / "book" / "half.html"
+    with pytest.raises(type(error)), book.whole_or_nothing("html"):
+        page.parent.mkdir(parents=True)
+        page.write_text("<html>")
+        (away / "_build" / ".jupyter_cache").mkdir()
+        raise error
+    left = {p.name for p in (away / "_build").iterdir()}
+    assert left == {".jupyter_cache"}, "only what was computed is kept"
+
+
+def test_a_build_that_was_killed_is_cleared_by_the_next(away):
+    (away / "_build" / "html").mkdir(parents=True)
+    (away / "_build" / "html" / "half.html").touch()
+    (away / "_build" / ".unfinished-html").touch()
+    with book.whole_or_nothing("html"):
+        assert not (away / "_build" / "html").exists()
+    assert not (away / "_build" / ".unfinished-html").exists()
+
+
+def test_lock_is_replaced_only_when_it_is_whole(away, monkeypatch, capsys):
+    monkeypatch.setattr(book, "setup", lambda: None)
+    monkeypatch.setitem(book.COMMANDS, "lock", (book.lock, ""))
+    book.LOCK.write_text("old==1")
+
+    def with_address(*parts):
+        (away / "requirements.lock.new").write_text("--find-links https://somewhere")
+
+    monkeypatch.setattr(book, "run", with_address)
+    status, _ = command("lock", monkeypatch, capsys)
+    assert status == 1
+    assert book.LOCK.read_text() == "old==1"
+    assert not (away / "requirements.lock.new").exists()
+
+
+def test_unknown_command_shows_the_list():
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools" / "book.py", "htlm"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "make html" in done.stdout
