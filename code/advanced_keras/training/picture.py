@@ -1,0 +1,267 @@
+"""Show the record of a step: a table, and a figure with a row a line."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch, Rectangle
+
+from ..display import INK, PALETTE, Picture, Table, show, table
+from .recorder import Event
+from .values import Product
+
+if TYPE_CHECKING:
+    from .record import StepRecord
+
+MONO, SANS = "DejaVu Sans Mono", "DejaVu Sans"
+CODE, TEXT = 7.2, 7.5  # sizes of letters
+LETTER = 0.602 * CODE  # width of one letter of code, in points
+WIDTH = 56  # letters in a line of code
+ROW = 12.0  # height of a line
+LEFT, GAP = 26.0, 8.0
+MAKES, GROUP = 150.0, 54.0  # widths of columns
+
+
+def shown(record: StepRecord, silent: bool) -> list[Event]:
+    """The events to show: without those that did nothing, unless asked for."""
+    return [
+        event
+        for event in record.events
+        if silent or event.kind == "call" or event.produces or event.changes
+    ]
+
+
+def made(event: Event) -> list[tuple[str, str | None]]:
+    """What a line made, one text a name, each with the role of its colour."""
+    names = dict.fromkeys(product.name for product in event.produces)
+    texts = []
+    for name in names:
+        products = [each for each in event.produces if each.name == name]
+        texts.append((_made(name, products), _role(event, products)))
+    return texts
+
+
+def _made(name: str, products: list[Product]) -> str:
+    """One name in words: ``loss = 0.69``, ``y_pred (32, 1)``, ``gradients: 4, ...``."""
+    first = products[0]
+    if len(products) == 1 and first.path == name:
+        return f"{name} {_one(first)}"
+    if all(each.value is not None for each in products):
+        inner = [f"{_key(each)} {_number(each.value)}" for each in products]
+        return f"{name}: {', '.join(inner)}"
+    norms = [each.norm for each in products if each.norm is not None]
+    kind = "gradients" if first.kind == "gradient" else f"{first.kind}s"
+    if not norms:
+        return f"{name}: {len(products)} {kind}"
+    norm = math.sqrt(sum(each**2 for each in norms))
+    missing = sum(each.kind == "none" for each in products)
+    count = f"{len(products)} {kind}" + f", {missing} None" * bool(missing)
+    return f"{name}: {count}, norm {_number(norm)}"
+
+
+def _one(product: Product) -> str:
+    if product.kind == "none":
+        return "= None"
+    if product.value is not None:
+        return f"= {_number(product.value)}"
+    if product.kind == "object":
+        return f"({product.dtype})"
+    return str(tuple(product.shape))
+
+
+def _key(product: Product) -> str:
+    inner = product.path[len(product.name) :]
+    return inner.strip("[]").replace("'", "") or product.name
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _role(event: Event, products: list[Product]) -> str | None:
+    """Losses and gradients are vermilion, what comes in is grey."""
+    if event.kind == "call":
+        return "data"
+    if any(each.kind == "gradient" or "loss" in each.name for each in products):
+        return "loss"
+    return None
+
+
+def counts(record: StepRecord, event: Event | None) -> dict[str, tuple[int, float]]:
+    """For each group: how many variables changed, and by what length together.
+
+    Without an event: in the whole step, and no length.
+    """
+    if event is None:
+        return {group: (len(record.changed(group)), 0.0) for group in record.groups}
+    result = {}
+    for group in record.groups:
+        norms = [change.norm for change in event.changes if change.group == group]
+        if norms:
+            result[group] = (len(norms), math.sqrt(sum(each**2 for each in norms)))
+    return result
+
+
+def code_text(event: Event, *, blank: str = " ") -> str:
+    """The statement in one line, indented as in the source."""
+    text = " ".join(event.text.split())
+    if event.kind == "exit":
+        text = "(end of the block)"
+    margin = event.indent if event.kind != "call" else max(0, event.indent)
+    return blank * (margin + 2 * event.depth) + text
+
+
+def _margin(events: list[Event]) -> dict[str, int]:
+    """For each function the indentation of its ``def``."""
+    margin: dict[str, int] = {}
+    for event in events:
+        margin[event.function] = min(
+            event.indent, margin.get(event.function, event.indent)
+        )
+    return margin
+
+
+def _lines(event: Event, margin: Mapping[str, int]) -> list[str]:
+    """The statement, dedented and broken into lines that fit the column."""
+    text = code_text(event)
+    text = text[margin[event.function] :]
+    indent = len(text) - len(text.lstrip())
+    return textwrap.wrap(
+        text.lstrip(),
+        width=WIDTH,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + 4),
+        break_long_words=True,
+    )
+
+
+def table_of(record: StepRecord, *, silent: bool) -> Table:
+    """One row a line."""
+    events = shown(record, silent)
+    margin = _margin(events)
+    many = len(margin) > 1
+    rows = []
+    for event in events:
+        text = code_text(event, blank="\u00a0")[margin[event.function] :]
+        changes = [
+            f"{group}: {n} of {len(record.groups[group])}, by {_number(size)}"
+            for group, (n, size) in counts(record, event).items()
+        ]
+        place = f"{event.function} {event.line}" if many else str(event.line)
+        words = "\n".join(text for text, _ in made(event))
+        rows.append((place, text, words, "\n".join(changes)))
+    return table(
+        rows, ["line", "statement", "makes", "changes"], "llll", code=("statement",)
+    )
+
+
+def words(record: StepRecord) -> str:
+    """The record as one text, for readers who can't see the figure."""
+    parts = []
+    for event in shown(record, False):
+        text = f"line {event.line}, {' '.join(event.text.split())}"
+        does = [f"makes {each}" for each, _ in made(event)]
+        for group, (n, _) in counts(record, event).items():
+            does.append(f"changes {n} of {len(record.groups[group])} in {group}")
+        parts.append(f"{text}: {'; '.join(does)}" if does else text)
+    return f"The step {record.name}, line by line. " + ". ".join(parts) + "."
+
+
+def figure_of(
+    record: StepRecord, colors: Mapping[str, str], silent: bool, alt: str | None
+) -> Picture:
+    """The rows of the table as a drawing with a column for each group."""
+    events = shown(record, silent)
+    margin = _margin(events)
+    groups = [group for group, keys in record.groups.items() if keys]
+    cells = [(_lines(event, margin), _wrapped(event)) for event in events]
+    heights = [ROW * max(len(code), len(makes), 1) + 5 for code, makes in cells]
+    right = LEFT + WIDTH * LETTER + GAP + MAKES
+    width, height = right + GROUP * len(groups) + 4, sum(heights) + 2 * ROW + 26
+    figure = Figure((width / 72, height / 72), facecolor="none", layout="none")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.axis("off")
+    tints = {group: colors.get(group, PALETTE.get(group, INK)) for group in groups}
+    _head(axes, groups, tints, right)
+    y = ROW + 10.0
+    for event, (code, makes), tall in zip(events, cells, heights, strict=True):
+        _row(axes, event, code, makes, y, tall)
+        _marks(axes, record, groups, tints, counts(record, event), right, y + tall / 2)
+        y += tall
+        _rule(axes, y, width)
+    _text(axes, right - 6, y + ROW, "in the whole step", ha="right")
+    total = counts(record, None)
+    _marks(axes, record, groups, tints, total, right, y + ROW, total=True)
+    return show(figure, alt or words(record))
+
+
+def _wrapped(event: Event) -> list[tuple[str, str | None]]:
+    """What a line made, broken into lines, each with its role."""
+    found = []
+    for text, role in made(event):
+        pieces = textwrap.wrap(text, 34, subsequent_indent="   ")
+        found += [(piece, role) for piece in pieces]
+    return found
+
+
+def _head(axes: Axes, groups: list[str], tints: Mapping[str, str], right: float):
+    _text(axes, LEFT, ROW / 2 + 2, "the line", weight="bold")
+    _text(axes, right - MAKES, ROW / 2 + 2, "makes", weight="bold")
+    for index, group in enumerate(groups):
+        x = right + GROUP * (index + 0.5)
+        style = {"color": tints[group], "ha": "center", "weight": "bold"}
+        _text(axes, x, ROW / 2 + 2, group, **style)
+
+
+def _row(axes: Axes, event: Event, code, makes, y: float, tall: float) -> None:
+    """Number, statement and products of one line; a bar while a tape records."""
+    if event.tapes and event.kind != "exit":
+        bar = (LEFT - 5, y), 2, tall
+        axes.add_patch(Rectangle(*bar, facecolor=PALETTE["loss"], edgecolor="none"))
+    style = {"family": MONO, "size": CODE}
+    start = y + tall / 2 - ROW * (len(code) - 1) / 2
+    _text(axes, LEFT - 9, start, str(event.line), ha="right", color=PALETTE["data"])
+    for index, line in enumerate(code):
+        _text(axes, LEFT, start + ROW * index, line.replace(" ", "\u00a0"), **style)
+    start = y + tall / 2 - ROW * (len(makes) - 1) / 2
+    for index, (text, role) in enumerate(makes):
+        x, tint = LEFT + WIDTH * LETTER + GAP, PALETTE[role] if role else INK
+        _text(axes, x, start + ROW * index, text, color=tint)
+
+
+def _marks(
+    axes: Axes, record, groups, tints, found, right: float, y: float, total=False
+) -> None:
+    """A box with the number of changed variables, or a dot where none changed."""
+    for index, group in enumerate(groups):
+        x = right + GROUP * (index + 0.5)
+        n, _ = found.get(group, (0, 0.0))
+        if n or total:
+            text = f"{n} of {len(record.groups[group])}"
+            _text(axes, x, y, text, ha="center")
+        else:
+            _text(axes, x, y, "·", ha="center", color=PALETTE["data"])
+        if n:
+            _box(axes, x, y, tints[group])
+
+
+def _box(axes: Axes, x: float, y: float, color: str) -> None:
+    style = "round,pad=0,rounding_size=3"
+    box = FancyBboxPatch((x - 22, y - 6.5), 44, 13, boxstyle=style)
+    box.set(facecolor=(color, 0.14), edgecolor=color, linewidth=0.9)
+    axes.add_patch(box)
+
+
+def _rule(axes: Axes, y: float, width: float) -> None:
+    axes.plot([0, width], [y, y], color=(PALETTE["data"], 0.35), linewidth=0.4)
+
+
+def _text(axes: Axes, x: float, y: float, text: str, **style) -> None:
+    usual = {"size": TEXT, "family": SANS, "color": INK, "va": "center_baseline"}
+    axes.text(x, y, text, **(usual | style))
