@@ -242,9 +242,10 @@ class ThreadedDense(keras.layers.Layer):
 class Thread(keras.layers.Wrapper):
     """Thread any layer over any number of leading axes, in one call of the layer.
 
-    ``TimeDistributed`` threads over one axis. This wrapper threads over all axes in
-    front of an example, so that a recurrent layer, which takes ``(M, T, n)``, also
-    takes ``(D, N, T, n)``.
+    ``TimeDistributed`` threads over the batch and one axis more, and calls the layer
+    once for each slice of that axis if its size is known. This wrapper flattens all
+    axes in front of an example: a recurrent layer, which takes ``(M, T, n)``, also
+    takes ``(D, N, T, n)``, and is called once.
 
     Args:
         layer: takes ``(M, *example)`` and returns ``(M, *result)``.
