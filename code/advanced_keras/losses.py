@@ -232,8 +232,9 @@ def focal_probability(logits, gamma=2.0, alpha=None):
     $\eta\,\alpha\,\ell'(p) = (1 - \eta)(1 - \alpha)\,\ell'(1 - p)$,
     $\ell(p) = -(1 - p)^\gamma \log p$.
 
-    This solves for $\eta$ (Charoenphakdee et al. 2021, "On Focal Loss for
-    Class-Posterior Probability Estimation", without alpha). Chapter `custom_loss`.
+    This solves for $\eta$. Without alpha it is in Charoenphakdee et al. 2021, "On
+    Focal Loss for Class-Posterior Probability Estimation: A Theoretical Perspective".
+    Chapter `custom_loss`.
 
     Args:
         logits: outputs of the model, any shape.
