@@ -28,7 +28,7 @@ def numpy_attention(query, key, value, mask=None):
         if not allowed.any():
             continue
         scores = key[*batch] @ query[index] / np.sqrt(query.shape[-1])
-        shares = np.exp(scores - scores[allowed].max()) * allowed
+        shares = np.exp(np.where(allowed, scores - scores[allowed].max(), -np.inf))
         context[index] = (shares / shares.sum()) @ value[*batch]
     return context
 
@@ -80,6 +80,36 @@ def test_masks_hold_in_every_dtype(dtype):
     assert keras.backend.standardize_dtype(weights.dtype) == dtype
     late = np.triu(np.ones((4, 4), bool), 1)
     assert np.all(ops.convert_to_numpy(ops.cast(weights, "float32"))[0][late] == 0)
+
+
+@pytest.mark.parametrize("size", [1e2, 1e4, 1e6])
+def test_large_scores_do_not_overflow_and_keep_their_order(size):
+    """exp(score) is inf, and so is the distance of the scores from a mask's -1000."""
+    rng = np.random.default_rng(0)
+    query = np.concatenate([rng.normal(size=(1, 4, 3)), -np.ones((1, 2, 3))], axis=1)
+    key = np.abs(rng.normal(size=(1, 5, 3))) * size  # the last two queries: all < 0
+    mask = np.arange(5) < np.array([[[3], [5], [1], [4], [3], [2]]])
+    weights = attention_weights(*(ops.array(a, "float32") for a in (query, key)), mask)
+    identity = np.eye(5)[None]
+    expected = numpy_attention(query, key, identity, mask)  # the weights themselves
+    np.testing.assert_allclose(weights, expected, atol=1e-3)
+    np.testing.assert_allclose(ops.sum(weights, -1), np.ones((1, 6)), atol=1e-5)
+
+
+def test_half_precision_is_scaled_first_and_summed_in_full():
+    rng = np.random.default_rng(0)
+    query = rng.normal(size=(1, 3, 64)).astype("float16") * np.float16(60)
+    weights = attention_weights(*2 * [tf.constant(query)])  # Q K^T alone overflows
+    assert np.all(np.isfinite(weights))
+    # 4096 equal keys: a sum of shares in float16 or bfloat16 would stick at 2048, 256
+    for dtype in ("float16", "bfloat16"):
+        many = tf.zeros((1, 4096, 2), dtype)
+        weights = tf.cast(attention_weights(many[:, :1], many), "float32")
+        np.testing.assert_allclose(weights, 1 / 4096, rtol=1e-2)
+
+
+def test_an_empty_batch_passes():
+    assert MultiHeadAttention(2)(tf.zeros((0, 3, 4))).shape == (0, 3, 4)
 
 
 def test_causal_mask_allows_the_present_and_the_past():
@@ -225,6 +255,33 @@ def test_keras_fills_in_the_masks():
     assert layer(states)._keras_mask is not None
 
 
+def test_masks_given_by_hand():
+    """Each of the names that Keras fills in, and the mask of the keys alone."""
+    layer = MultiHeadAttention(2)
+    states, keep = tf.random.normal((1, 3, 4)), tf.constant([[True, False, True]])
+    for name in ("mask", "query_mask", "value_mask"):
+        _, weights = layer(states, return_attention_scores=True, **{name: keep})
+        assert np.all(weights.numpy()[..., 1] == 0)
+    _, weights = layer(
+        states, states, states, key_mask=keep, return_attention_scores=True
+    )
+    assert np.all(weights.numpy()[..., 1] == 0)
+    with pytest.raises(ValueError, match="attention_mask must be the same for all"):
+        layer(states, attention_mask=np.ones((1, 2, 3, 3)))
+
+
+def test_attend_alone_drops_in_training_and_returns_weights_before_it():
+    layer, states = MultiHeadAttention(2, dropout=0.5), tf.random.normal((1, 6, 4))
+    layer.build(states.shape)
+    keys, values = layer.project_keys_values(states)
+    plain = layer.attend(states, keys, values)
+    noisy, weights = layer.attend(
+        states, keys, values, return_weights=True, training=True
+    )
+    assert np.abs(noisy - plain).max() > 0
+    np.testing.assert_allclose(tf.reduce_sum(weights, -1), 1, atol=1e-6)
+
+
 def test_dropout_follows_its_seed_and_is_off_outside_training():
     states = tf.random.normal((2, 6, 8))
     layer = MultiHeadAttention(2, dropout=0.5, seed=3)
@@ -262,13 +319,27 @@ def test_save_and_load_without_custom_objects(tmp_path):
     np.testing.assert_array_equal(model(states), loaded(states))
 
 
+def test_every_argument_survives_and_has_its_effect():
+    wanted = {"num_heads": 2, "key_dim": 3, "dropout": 0.25, "use_bias": False}
+    layer = MultiHeadAttention(**wanted, seed=7, dtype="mixed_bfloat16")
+    config = MultiHeadAttention.from_config(layer.get_config()).get_config()
+    assert config == layer.get_config() and wanted.items() <= config.items()
+    assert config["seed"] == layer.dropout_layer.seed == 7
+    layer.build((None, None, 8))
+    assert len(layer.trainable_weights) == 4  # kernels only
+    policies = {part.dtype_policy.name for part in layer._flatten_layers()}
+    assert policies == {"mixed_bfloat16"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
         ({"num_heads": 0}, "num_heads"),
         ({"num_heads": 2.0}, "num_heads"),
         ({"num_heads": 2, "key_dim": -1}, "key_dim"),
+        ({"num_heads": True}, "num_heads"),
         ({"num_heads": 2, "dropout": 1.0}, "dropout"),
+        ({"num_heads": 2, "dropout": "0.1"}, "dropout"),
     ],
 )
 def test_bad_arguments_are_named(arguments, named):

@@ -236,7 +236,19 @@ def test_decode_step_equals_the_full_model(models, options):
 def test_embedding_from_a_later_start():
     embedding = PositionalEmbedding(8, 20, 16)
     whole = embedding(SOURCE)
-    np.testing.assert_array_equal(embedding(SOURCE[:, 2:], start=2), whole[:, 2:])
+    later = SOURCE[:, 2:]
+    np.testing.assert_array_equal(embedding(later, start=2), whole[:, 2:])
+    for start in (np.int64(2), tf.constant(2), tf.constant(2, "int64")):
+        np.testing.assert_array_equal(embedding(later, start=start), whole[:, 2:])
+    with pytest.raises(ValueError, match="start must not be < 0"):
+        embedding(SOURCE[:, :1], start=-1)  # table[-1:0] would be an empty slice
+
+
+def test_an_empty_batch_and_sizes_from_numpy(models):
+    assert logits(models.transformer, SOURCE[:0], TARGET[:0]).shape == (0, 4, 25)
+    layer = TransformerEncoder(*np.array([16, 32, 4]))
+    assert layer.get_config()["num_heads"] == 4
+    assert type(layer.get_config()["embed_dim"]) is int
 
 
 # ---- Sentences that are too long --------------------------------------------------

@@ -9,6 +9,9 @@ d width of a head. A mask is boolean and says what *may* be attended to.
 
 from __future__ import annotations
 
+from numbers import Integral, Real
+from typing import ClassVar
+
 import keras
 from keras import ops
 
@@ -44,13 +47,16 @@ def attention_weights(query, key, mask=None):
     Returns:
         Weights ``(..., T, S)``, in the dtype of ``query``.
     """
-    scores = ops.matmul(query, ops.swapaxes(key, -1, -2)) * query.shape[-1] ** -0.5
+    # Scaled before the product: in float16 the product itself may overflow.
+    scaled = query * query.shape[-1] ** -0.5
+    scores = ops.matmul(scaled, ops.swapaxes(key, -1, -2))
     scores = ops.cast(scores, keras.backend.result_type(scores.dtype, "float32"))
     if mask is not None:
         scores = ops.where(mask, scores, MASKED_SCORE)
     # The softmax, written out. Subtracting the largest score changes nothing but keeps
-    # the exponentials from overflowing.
-    highest = ops.stop_gradient(ops.max(scores, axis=-1, keepdims=True))
+    # the exponentials from overflowing. An empty batch has no largest score: `initial`.
+    highest = ops.max(scores, axis=-1, keepdims=True, initial=MASKED_SCORE)
+    highest = ops.stop_gradient(highest)
     shares = ops.exp(scores - highest)
     if mask is not None:
         # Matters for a row without any allowed key: there all scores are equal, and
@@ -98,9 +104,16 @@ def scaled_dot_product_attention(query, key, value, mask=None):
 
 def _positive_int(name, value):
     """Return ``value`` if it is a positive integer, else complain about ``name``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value <= 0:
         raise ValueError(f"{name} must be a positive integer, got {value!r}.")
-    return value
+    return int(value)
+
+
+def _share(name, value):
+    """Return ``value`` if it is a number in [0, 1), else complain about ``name``."""
+    if not isinstance(value, Real) or not 0 <= value < 1:
+        raise ValueError(f"{name} must be in [0, 1), got {value!r}.")
+    return float(value)
 
 
 @keras.saving.register_keras_serializable(package="advanced_keras")
@@ -145,20 +158,21 @@ class MultiHeadAttention(keras.layers.Layer):
         TensorShape([1, 3, 8])
     """
 
+    # A trace (advanced_keras.tracing) says of what a left-out argument is a copy.
+    argument_defaults: ClassVar = {"value": "query", "key": "value"}
+
     def __init__(
         self, num_heads, key_dim=None, dropout=0.0, use_bias=True, seed=None, **kwargs
     ):
         super().__init__(**kwargs)
         self.num_heads = _positive_int("num_heads", num_heads)
         self.key_dim = key_dim if key_dim is None else _positive_int("key_dim", key_dim)
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {dropout!r}.")
-        self.dropout = dropout
+        self.dropout = _share("dropout", dropout)
         self.use_bias = use_bias
         self.seed = seed
         self.supports_masking = True
         self.dropout_layer = keras.layers.Dropout(
-            dropout, seed=seed, dtype=self.dtype_policy, name="dropout"
+            self.dropout, seed=seed, dtype=self.dtype_policy, name="dropout"
         )
 
     def build(self, query_shape, value_shape=None, key_shape=None):
@@ -259,6 +273,11 @@ class MultiHeadAttention(keras.layers.Layer):
         training=None,
     ):
         """Attend from ``query`` to ``value``; see the class for the arguments."""
+        if attention_mask is not None and len(attention_mask.shape) > 3:
+            raise ValueError(
+                "attention_mask must be the same for all heads, (B, T, S) or "
+                f"broadcastable to it, got shape {tuple(attention_mask.shape)}."
+            )
         if value is None:
             value = query
             own_masks = (value_mask, mask, query_mask)

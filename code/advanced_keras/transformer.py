@@ -10,13 +10,14 @@ d width of a head, V vocabulary. Token 0 is padding (PAD).
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-from advanced_keras.attention import MultiHeadAttention, _positive_int
+from advanced_keras.attention import MultiHeadAttention, _positive_int, _share
 
 PAD = 0
 """The token that fills a sentence up to the length of its batch."""
@@ -44,8 +45,9 @@ class PositionalEmbedding(keras.layers.Layer):
         ``(B, T, E)``, with the mask ``tokens != 0``.
 
     Raises:
-        ValueError: for a non-positive argument, or a sentence longer than
-            ``sequence_length`` if its length is known when the layer is called.
+        ValueError: for a non-positive argument, a negative ``start``, or a sentence
+            longer than ``sequence_length`` if its length is known when the layer is
+            called.
         tensorflow.errors.InvalidArgumentError: for a longer sentence whose length is
             known only when the graph runs.
     """
@@ -81,9 +83,10 @@ class PositionalEmbedding(keras.layers.Layer):
         but it refuses a slice that is larger than the table.
         """
         table = ops.cast(self.position_embedding.embeddings, self.compute_dtype)
+        if isinstance(start, Integral) and isinstance(length, int):
+            return table[start : start + length]  # checked already
+        start = ops.cast(start, "int32")
         end = start + length
-        if isinstance(end, int):
-            return table[start:end]  # checked already
         # keras.ops has no assertion, so TensorFlow's is used. XLA drops it: there the
         # slice itself is refused, and the name of the scope shows in the message.
         message = self._too_long("a longer one")
@@ -98,8 +101,10 @@ class PositionalEmbedding(keras.layers.Layer):
 
     def _refuse_longer(self, tokens_shape, start=0):
         """Raise if the sentence is known to be longer than the table."""
+        if isinstance(start, Integral) and start < 0:
+            raise ValueError(f"{self.name}: start must not be < 0, got {start}.")
         length = tokens_shape[1]
-        if length is None or not isinstance(start, int):
+        if length is None or not isinstance(start, Integral):
             return  # known only when the graph runs: see _position_vectors
         if start + length > self.sequence_length:
             raise ValueError(self._too_long(f"{start + length} positions"))
@@ -150,14 +155,12 @@ class _TransformerLayer(keras.layers.Layer):
         self.embed_dim = _positive_int("embed_dim", embed_dim)
         self.dense_dim = _positive_int("dense_dim", dense_dim)
         self.num_heads = _positive_int("num_heads", num_heads)
-        if embed_dim % num_heads:
+        if self.embed_dim % self.num_heads:
             raise ValueError(
                 "embed_dim must be a multiple of num_heads, got "
                 f"embed_dim={embed_dim} and num_heads={num_heads}."
             )
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {dropout!r}.")
-        self.dropout = dropout
+        self.dropout = _share("dropout", dropout)
         self.seed = seed
         self.supports_masking = True
         self._make_sublayers()
