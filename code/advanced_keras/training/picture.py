@@ -54,13 +54,15 @@ def _made(name: str, products: list[Product]) -> str:
     if all(each.value is not None for each in products):
         inner = [f"{_key(each)} {_number(each.value)}" for each in products]
         return f"{name}: {', '.join(inner)}"
+    if len(products) <= 3 and all(each.kind == "tensor" for each in products):
+        return f"{name} {', '.join(_one(each) for each in products)}"
     norms = [each.norm for each in products if each.norm is not None]
-    kind = "gradients" if first.kind == "gradient" else f"{first.kind}s"
-    if not norms:
-        return f"{name}: {len(products)} {kind}"
-    norm = math.sqrt(sum(each**2 for each in norms))
+    kinds = " variables" * (first.kind == "variable")
     missing = sum(each.kind == "none" for each in products)
-    count = f"{len(products)} {kind}" + f", {missing} None" * bool(missing)
+    count = f"{len(products)}{kinds}" + f", {missing} None" * bool(missing)
+    if not norms:
+        return f"{name}: {count}"
+    norm = math.sqrt(sum(each**2 for each in norms))
     return f"{name}: {count}, norm {_number(norm)}"
 
 

@@ -139,7 +139,7 @@ class Recorder:
         """Close the statement that has just run, and open the next."""
         state = self._frames[frame]
         if event == "line":
-            node = state.source.node(frame.f_lineno, None)
+            node = _statement(state.source, frame.f_lineno)
             if node is not state.node or state.event.kind == "call":
                 self._close(state, frame)
                 self._open(state, node, _kind(node, state.node))
@@ -151,7 +151,6 @@ class Recorder:
         return self._on_event
 
     def _open(self, state: _Frame, node: ast.stmt | None, kind: str) -> None:
-        text = state.source.statement(node.lineno, node.col_offset)
         line = state.source.within(node.lineno)
         place = f"{state.function}:{line}" + ("/" + kind) * (kind in ("call", "exit"))
         self._counts[place] += 1
@@ -164,7 +163,7 @@ class Recorder:
             depth=state.depth,
             line=line,
             indent=node.col_offset,
-            text=text.text,
+            text=_text(state.source, node),
             tapes=self._tapes,
             reads=_reads(node, state.made) if kind in ("line", "return") else (),
         )
@@ -295,6 +294,26 @@ def _definition(source: Source, code: CodeType) -> ast.stmt:
         and node.lineno >= source.first_line
     ]
     return min(found, key=lambda node: node.lineno)
+
+
+def _statement(source: Source, line: int) -> ast.stmt:
+    """The statement on a line; of several on one line the first stands for all."""
+    node = source.node(line, None)
+    return min(_neighbours(source, node), key=lambda each: each.col_offset)
+
+
+def _neighbours(source: Source, node: ast.stmt) -> list[ast.stmt]:
+    return [each for each in source.statements if each.lineno == node.lineno]
+
+
+def _text(source: Source, node: ast.stmt) -> str:
+    """The source of a statement: its head, or the line if several share it."""
+    together = _neighbours(source, node)
+    if len(together) > 1 and all(each.end_lineno == node.lineno for each in together):
+        end = max(each.end_col_offset for each in together)
+        line = source.lines[node.lineno - 1].encode()
+        return line[node.col_offset : end].decode()
+    return source.statement(node.lineno, node.col_offset).text
 
 
 def _kind(node: ast.stmt | None, before: ast.stmt | None) -> str:
