@@ -145,12 +145,12 @@ def clip_sum(gradients: list, norm: float) -> list:
     return result
 
 
+@keras.saving.register_keras_serializable(package="advanced_keras")
 class ReplicaSeed(keras.random.SeedGenerator):
     """A seed generator that gives each replica a seed of its own.
 
     The replicas of a model share the state of a ``keras.random.SeedGenerator``, and so
-    draw the same numbers. Set it in place of a layer's:
-    ``dropout.seed_generator = ReplicaSeed(0)``.
+    draw the same numbers. In a layer of your own, take this one in its place.
 
     Args:
         seed: an integer, or None for a random one.
