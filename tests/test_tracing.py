@@ -7,11 +7,13 @@ import sys
 from typing import NamedTuple
 
 import keras
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
 
+from advanced_keras.attention import MultiHeadAttention
 from advanced_keras.tracing import Trace, trace, trace_model, trace_source
 
 
@@ -536,6 +538,102 @@ def test_walrus_semicolon_condition_comprehension_alias():
         ("10", "out", "= both[1]", ""),
     ]
     assert "wide (Dense)" in str(trace(syntax, True))
+
+
+def unpacked():
+    x = keras.Input((4,), name="x")
+    same = layers.Dense(4)
+    later, sooner = same(x), layers.Dense(4, name="d")(x)  # stored in reverse
+    later, sooner = sooner, later
+    x = same(x); x = same(x)  # fmt: skip # noqa: E702
+    pair = [x, later]
+    return pair
+
+
+def test_names_of_one_statement_are_told_apart_and_come_in_its_order():
+    assert table(trace(unpacked)) == [
+        ("2", "x₁", "x (InputLayer)", ""),
+        ("4", "later₁", "same (Dense), call 1 of 3", "inputs ← x₁"),
+        ("4", "sooner₁", "d (Dense)", "inputs ← x₁"),
+        ("5", "later₂", "= sooner₁", ""),
+        ("5", "sooner₂", "= later₁", ""),
+        ("6", "x₂", "same (Dense), call 2 of 3", "inputs ← x₁"),
+        ("6", "x₃", "same (Dense), call 3 of 3", "inputs ← x₂"),
+    ]  # and no row for `pair`, which gives no tensor a first name
+
+
+def rescued():
+    x = keras.Input((4,), name="x")
+    try:
+        y = layers.Dense(3, name="d")(x)
+        y = layers.Reshape((7,), name="r")(y)
+    except ValueError as error:
+        y = layers.Dense(len(str(error)) and 7, name="e")(y)
+    return y
+
+
+def test_an_exception_that_the_function_handles():
+    """Python's own instructions at the end of an ``except`` have no line."""
+    assert table(trace(rescued)) == [
+        ("2", "x", "x (InputLayer)", ""),
+        ("4", "y₁", "d (Dense)", "inputs ← x"),
+        ("7", "y₂", "e (Dense)", "inputs ← y₁"),
+    ]
+
+
+def models_of_nameless_calls():
+    a = keras.Input((4,), name="a")
+    inner = keras.Model(a, layers.Dense(4, name="deep")(a), name="inner")
+    b = keras.Input((4,), name="b")
+    outer = keras.Model(b, layers.Dense(4, name="top")(inner(inner(b))))
+    c = keras.Input((4,), name="c")
+    return keras.Model(c, outer(c))
+
+
+def test_nameless_calls_inside_a_nested_model_are_the_functions_own():
+    found = trace(models_of_nameless_calls)
+    assert [row[:1] + row[2:] for row in table(found)] == [
+        ("2", "a (InputLayer)", ""),
+        ("3", "deep (Dense)", "inputs ← a"),
+        ("4", "b (InputLayer)", ""),
+        ("5", "inner (Functional), call 1 of 2", "a ← b"),
+        ("5", "inner (Functional), call 2 of 2", "a ← inner call 1"),
+        ("5", "top (Dense)", "inputs ← inner call 2"),
+        ("6", "c (InputLayer)", ""),
+        ("7", "outer (Functional)", "b ← c"),
+    ]
+
+
+def test_keyword_arguments_of_a_layer_and_a_key_copied_from_the_value():
+    class Sum(layers.Layer):
+        def call(self, first, *, scale=1.0, **others):
+            return scale * (first + sum(others.values()))
+
+    def build():
+        x, z = keras.Input((4, 8), name="x"), keras.Input((4, 8), name="z")
+        y = Sum(name="sum")(x, second=z, third=x, scale=2.0)
+        w = layers.GroupQueryAttention(4, 2, 1, name="group")(y, z)
+        own = MultiHeadAttention(2, name="own")(w)
+        return keras.Model([x, z], own)
+
+    assert [row[3] for row in table(trace(build))[2:]] == [
+        "first ← x, second ← z, third ← x",
+        "query ← y, value ← z, key (= value) ← z",
+        "query ← w, value (= query) ← w, key (= value) ← w",
+    ]
+
+
+def test_a_dict_for_a_model_declared_on_a_list_is_matched_by_name():
+    def build():
+        a, b = keras.Input((4,), name="a"), keras.Input((4,), name="b")
+        inner = keras.Model([b, a], a - b, name="inner")
+        x, y = keras.Input((4,), name="x"), keras.Input((4,), name="y")
+        return keras.Model([x, y], inner({"a": x, "b": y}))
+
+    found = trace(build)
+    rows = [row[2:] for row in found.bindings_table().rows]
+    assert rows == [("inputs['a']", "x", "a", "a"), ("inputs['b']", "y", "b", "b")]
+    assert np.all(found.result([np.ones((1, 4)), np.zeros((1, 4))]) == 1)  # x - y
 
 
 def masked():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import dis
 import functools
 import inspect
 import linecache
+import re
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -62,12 +64,20 @@ class Source:
         except SyntaxError:  # a cell with magics: fall back on single lines
             tree = ast.Module([], [])
         self.statements = [n for n in ast.walk(tree) if isinstance(n, ast.stmt)]
-        self.passing = _only_in_comprehensions(tree)
+        self.passing = _only_in_comprehensions(_function_in(tree, code))
+        self.stores = {
+            i.offset for i in dis.get_instructions(code) if i.opname.startswith("STORE")
+        }
 
-    def at(self, frame: FrameType) -> tuple[int, int | None]:
-        """Line and column of the instruction that ``frame`` is about to run."""
+    def at(self, frame: FrameType) -> tuple[int, int | None] | None:
+        """Line and column of the instruction that ``frame`` is about to run.
+
+        None for what Python adds by itself, such as the end of an ``except``.
+        """
         line, _, column, _ = self.positions[frame.f_lasti // 2]
-        return (line, column) if line is not None else (frame.f_lineno, None)
+        if line is not None:
+            return line, column
+        return None if frame.f_lineno is None else (frame.f_lineno, None)
 
     def node(self, line: int, column: int | None) -> ast.stmt | None:
         """Return the innermost statement at a place: the one that starts last."""
@@ -113,6 +123,25 @@ def _head(node: ast.stmt) -> ast.stmt:
     return head
 
 
+def _function_in(tree: ast.AST, code: CodeType) -> ast.AST:
+    """Find the definition of a function in its file, for a module the whole file."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            first = min([node, *node.decorator_list], key=lambda n: n.lineno).lineno
+            if (node.name, first) == (code.co_name, code.co_firstlineno):
+                return node
+    return tree
+
+
+def _order_of_targets(node: ast.AST | None) -> dict[str, int]:
+    """Names that a statement binds, numbered from left to right."""
+    names = [] if node is None else [n for n in ast.walk(node) if hasattr(n, "ctx")]
+    stored = [n for n in names if isinstance(n, ast.Name)]
+    stored = [n for n in stored if isinstance(n.ctx, ast.Store)]
+    stored.sort(key=lambda n: (n.lineno, n.col_offset), reverse=True)
+    return {n.id: -place for place, n in enumerate(stored)}
+
+
 def _only_in_comprehensions(tree: ast.AST) -> set[str]:
     """Names such as ``i`` in ``[f(i) for i in xs]``.
 
@@ -152,6 +181,7 @@ class Recorder:
         self.last = Statement(1, self.source.lines[self.source.first_line - 1].strip())
         self._frame: FrameType | None = None
         self._place: tuple[int, int | None] | None = None
+        self._stored = False  # whether the instruction that just ran stored a name
         self._now: dict[str, Any] = {}
         self._named: set[int] = set()
 
@@ -182,6 +212,9 @@ class Recorder:
 
     def _on_event(self, frame: FrameType, event: str, arg):
         """Compare the names before and after the instruction that just ran."""
+        stored, self._stored = self._stored, frame.f_lasti in self.source.stores
+        if stored and self._stored:
+            return self._on_event  # in `a, b = ...` Python may store b first: wait
         if self._place is not None:
             self.last = self.source.statement(*self._place)
         passing = self.source.passing
@@ -189,7 +222,7 @@ class Recorder:
         if self._place is not None:
             values.update(_attributes(self.source.node(*self._place), values))
         self._look(values)
-        self._place = self.source.at(frame)
+        self._place = self.source.at(frame) or self._place
         return self._on_event
 
     def _look(self, values: Mapping[str, Any]) -> None:
@@ -197,9 +230,12 @@ class Recorder:
         now = dict(_leaves(values))
         # Attributes (`self.h`) are looked up only by the statement that sets them.
         now.update({k: v for k, v in self._now.items() if "." in k and k not in now})
-        for name, value in now.items():
-            if self._now.get(name) is not value:
-                self._bind(name, value)
+        fresh = [item for item in now.items() if self._now.get(item[0]) is not item[1]]
+        if len(fresh) > 1 and self._place is not None:
+            place = _order_of_targets(self.source.node(*self._place))
+            fresh.sort(key=lambda item: place.get(re.split(r"[.\[]", item[0])[0], 0))
+        for name, value in fresh:
+            self._bind(name, value)
         self._now = now
 
     def _bind(self, name: str, value: Any) -> None:
@@ -218,12 +254,19 @@ class Recorder:
         self.bindings.append(Binding(name, value, self.last))
 
     def _see(self, layer: Any) -> None:
-        """Remember where a model came from: its tensors may be used later."""
+        """Remember where a model came from: its tensors may be used later.
+
+        If the function has named an input of it, it made the calls behind it, too.
+        """
+        here = (self.last, len(self.bindings))
         for model in models_in(layer):
-            for end in keras.tree.flatten([model.inputs, model.outputs]):
-                for behind in ancestors(end):
-                    here = (self.last, len(self.bindings))
-                    self._seen.setdefault(call_of(behind), here)
+            inputs = keras.tree.flatten(model.inputs)
+            own = any(call_of(tensor) in self.places for tensor in inputs)
+            for end in [*inputs, *keras.tree.flatten(model.outputs)]:
+                for key in map(call_of, ancestors(end)):
+                    self._seen.setdefault(key, here)
+                    if own:
+                        self.places.setdefault(key, self._seen[key])
 
     def _look_outside(self, values: Mapping[str, Any]) -> None:
         """Remember what the module around the function calls its tensors."""
