@@ -223,6 +223,8 @@ class Residual(keras.layers.Layer):
 
     def __init__(self, inner, norm_first=True, epsilon=1e-3, **kwargs):
         super().__init__(**kwargs)
+        self.epsilon = _positive("epsilon", epsilon)
+        self.norm = LayerNorm(epsilon=epsilon, dtype=self.dtype_policy, name="norm")
         self.inner = list(inner) if isinstance(inner, (list, tuple)) else [inner]
         if not self.inner:
             raise ValueError("inner must have at least one layer, got none.")
@@ -230,8 +232,6 @@ class Residual(keras.layers.Layer):
             if not isinstance(layer, keras.layers.Layer):
                 raise TypeError(f"inner must be made of Keras layers, got {layer!r}.")
         self.norm_first = norm_first
-        self.epsilon = _positive("epsilon", epsilon)
-        self.norm = LayerNorm(epsilon=epsilon, dtype=self.dtype_policy, name="norm")
         self.supports_masking = True
 
     def build(self, inputs_shape):
