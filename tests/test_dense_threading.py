@@ -4,11 +4,14 @@ Tolerances: float32 results are compared at 1e-5 of the largest value, float64 o
 1e-12; statements about copying or renaming numbers are compared exactly.
 """
 
+import functools
 import itertools
 import json
 import math
+import re
 import zipfile
 from collections import Counter
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -705,3 +708,49 @@ def test_steps_complain(name, value):
     arguments = {"features": 3, "units": 4, name: value}
     with pytest.raises(ValueError, match=f"{name} must be a positive integer, got"):
         threading_steps((2,), **arguments)
+
+
+# -- the functions in the solutions of the chapter
+
+
+@functools.cache
+def chapter_names(*wanted):
+    """Run the imports and the cells of the chapter that have one of these texts."""
+    path = Path(__file__).parents[1] / "book" / "dense_threading.md"
+    cells = re.findall(
+        r"```\{code-cell\} ipython3\n(.*?)```", path.read_text("utf-8"), re.DOTALL
+    )
+    names = {}
+    for cell in cells[:1] + [c for c in cells if any(text in c for text in wanted)]:
+        exec(cell, names)
+        names["example"] = draw(1, 6, 4)
+    return names
+
+
+@SMALL
+@given(sizes, sizes, sizes)
+def test_solution_reshape_is_not_transpose(batch, time, width):
+    names = chapter_names("def swap(x)", "def scale_mended(x)")
+    x = draw(batch, time, width)
+    np.testing.assert_array_equal(names["swap"](names["swap"](x)), x)
+    exchanged = np.swapaxes(x, 0, 1)
+    same = np.array_equal(names["swap"](x), exchanged)
+    assert same == (batch == 1 or time == 1)
+    expected = x / (x**2).sum(axis=(1, 2), keepdims=True)
+    close(names["scale_mended"](x), expected)
+
+
+def test_solution_set_layer_is_every_linear_map_that_commutes_with_permutations():
+    names = chapter_names("class SetDense(")
+    layer = names["SetDense"](2)
+    x = draw(3, 5, 4)
+    y = np.asarray(layer(x))
+    own, others = layer.get_weights()
+    close(y, x @ own + x.sum(1, keepdims=True) @ others)
+    # The average of any linear map over all permutations is such a map, and its
+    # blocks are of two kinds: one on the diagonal, one off it.
+    blocks = draw(3, 3, 2, 4, dtype="float64")
+    orders = [list(p) for p in itertools.permutations(range(3))]
+    mean = sum(blocks[np.ix_(p, p)] for p in orders) / len(orders)
+    for m, k in np.ndindex(3, 3):
+        close(mean[m, k], mean[0, 0] if m == k else mean[0, 1], 1e-12)
