@@ -4,6 +4,7 @@ import json
 import sys
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from advanced_keras.display import Picture
+from advanced_keras.display import Picture, use_style
 from advanced_keras.training import (
     FEATURES,
     AccumulatingModel,
@@ -414,6 +415,34 @@ def test_save_and_load_without_custom_objects(cls, options, tmp_path):
     for each in (model, loaded):  # and they go on alike
         each.fit(X, LABEL, batch_size=BATCH, shuffle=False, verbose=0)
     assert weights_distance(model, loaded) == 0.0
+
+
+def test_a_weight_moves_the_optimal_logit_by_its_log():
+    """The equation of the chapter, for a model that is one number."""
+    y = np.r_[np.ones(3), np.zeros(17)][:, None]
+    z = tf.Variable(0.0)
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    logits = {}
+    for s in (1.0, 20.0):
+        weight = np.where(y == 1, s, 1.0)[:, 0]
+        for _ in range(60):  # Newton's method
+            with tf.GradientTape() as outer:
+                with tf.GradientTape() as inner:
+                    value = loss(y, z + tf.zeros((20, 1)), sample_weight=weight)
+                slope = inner.gradient(value, z)
+            z.assign_sub(0.5 * slope / outer.gradient(slope, z))
+        logits[s] = float(z)
+    assert logits[1.0] == pytest.approx(np.log(3 / 17), abs=1e-4)
+    assert logits[20.0] - logits[1.0] == pytest.approx(np.log(20.0), abs=1e-4)
+
+
+def test_compute_loss_may_look_at_the_inputs():
+    class ByInput(StandardModel):
+        def compute_loss(self, x, y, y_pred, sample_weight=None, training=True):
+            return super().compute_loss(x, y, y_pred, x[:, 0] ** 2)
+
+    fit = {"sample_weight": X[:, 0] ** 2}
+    assert weights_distance(fitted(ByInput), fitted(keras.Model, fit=fit)) <= 1e-6
 
 
 # -- the loop by hand
@@ -903,7 +932,9 @@ def test_record_is_shown_as_table_and_figure():
     assert row[2] == "y_pred (50, 1)"
     row = next(row for row in shown.rows if "optimizer.apply" in row[1])
     assert row[3].startswith("weights: 4 of 4, by ")
-    drawn = record.figure()
+    with plt.rc_context():
+        use_style()  # as in the book; warnings are errors
+        drawn = record.figure()
     assert isinstance(drawn, Picture)
     assert "changes 4 of 4 in weights" in drawn.alt
     assert "y_pred = self(x, training=True)" in drawn.alt

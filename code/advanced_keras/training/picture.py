@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
@@ -185,10 +186,7 @@ def figure_of(
     heights = [ROW * max(len(code), len(makes), 1) + 5 for code, makes in cells]
     right = LEFT + WIDTH * LETTER + GAP + MAKES
     width, height = right + GROUP * len(groups) + 4, sum(heights) + 2 * ROW + 26
-    figure = Figure((width / 72, height / 72), facecolor="none", layout="none")
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, width), ylim=(height, 0))
-    axes.axis("off")
+    figure, axes = _canvas(width, height)
     tints = {group: colors.get(group, PALETTE.get(group, INK)) for group in groups}
     _head(axes, groups, tints, right)
     y = ROW + 10.0
@@ -200,7 +198,18 @@ def figure_of(
     _text(axes, right - 6, y + ROW, "in the whole step", ha="right")
     total = counts(record, None)
     _marks(axes, record, groups, tints, total, right, y + ROW, total=True)
-    return show(figure, alt or words(record))
+    with rc_context({"figure.constrained_layout.use": False}):
+        return show(figure, alt or words(record))
+
+
+def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """A page of ``width`` by ``height`` points, the origin top left."""
+    with rc_context({"figure.constrained_layout.use": False}):
+        figure = Figure((width / 72, height / 72), facecolor="none")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.axis("off")
+    return figure, axes
 
 
 def _wrapped(event: Event) -> list[tuple[str, str | None]]:
