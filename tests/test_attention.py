@@ -101,11 +101,12 @@ def test_half_precision_is_scaled_first_and_summed_in_full():
     query = rng.normal(size=(1, 3, 64)).astype("float16") * np.float16(60)
     weights = attention_weights(*2 * [tf.constant(query)])  # Q K^T alone overflows
     assert np.all(np.isfinite(weights))
-    # 4096 equal keys: a sum of shares in float16 or bfloat16 would stick at 2048, 256
-    for dtype in ("float16", "bfloat16"):
-        many = tf.zeros((1, 4096, 2), dtype)
-        weights = tf.cast(attention_weights(many[:, :1], many), "float32")
-        np.testing.assert_allclose(weights, 1 / 4096, rtol=1e-2)
+    # One rounding, of the result: half a unit of bfloat16's last place, 2^-8.
+    query, key = (tf.constant(rng.normal(size=(1, 64, 8)), "bfloat16") for _ in "qk")
+    scores = tf.matmul(query * 8**-0.5, key, transpose_b=True)
+    expected = tf.nn.softmax(tf.cast(scores, "float64"))
+    weights = tf.cast(attention_weights(query, key), "float64")
+    np.testing.assert_allclose(weights, expected, rtol=2**-8)
 
 
 def test_an_empty_batch_passes():

@@ -472,6 +472,18 @@ def test_byte_order_mark_crlf_blank_lines_and_duplicates(tmp_path):
     assert read_pairs(path) == [("Go.", "Ve."), ("Go.", "Vaya.")]
 
 
+def test_case_and_punctuation_do_not_make_another_sentence(tmp_path):
+    path = tmp_path / "cases.tsv"
+    lines = [
+        f"{form}\t{form} {i}" for i in range(9) for form in (f"Go{i}.", f"go{i} !")
+    ]
+    path.write_text("\n".join([*lines, "A\tDónde", "B\tD", "A\tDo\u0301nde"]))
+    data = load_sentences("tsv", path, validation_fraction=0.3, test_fraction=0.3)
+    splits = [{e.lower().strip(" .!") for e, _ in part} for part in vars(data).values()]
+    assert sum(map(len, splits)) == len(set.union(*splits)) == 11
+    assert sum(data.sizes.values()) == 20  # an accent in two ways is one pair
+
+
 @settings(deadline=None, max_examples=10)
 @given(seed=SEEDS)
 def test_translations_of_one_sentence_stay_together(tmp_path_factory, seed):

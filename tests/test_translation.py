@@ -71,6 +71,15 @@ def test_normalize_is_idempotent(text):
     assert normalize([once]) == [once]
 
 
+@pytest.mark.parametrize("space", ["\u00a0", "\u3000", "\u2009", "\u2028", "\x85"])
+def test_words_end_at_any_space_that_unicode_has(space):
+    """No-break and ideographic spaces come with real files."""
+    source, _ = make_vectorizations([("the cat", "el gato")], 4)
+    text = f"the{space}CAT{space}"
+    assert source.to_text(source([text])) == normalize([text]) == ["the cat"]
+    assert source.unknown_words(text) == []
+
+
 def test_text_to_ids_and_back_is_the_normal_form():
     source, target = make_vectorizations(PAIRS, 8)
     sources, targets = zip(*PAIRS, strict=True)
@@ -136,6 +145,11 @@ def test_bad_text_arguments_are_refused():
     source, _ = make_vectorizations(PAIRS, 8)
     with pytest.raises(ValueError, match="marks"):
         mark(["[start] hola [end]"])
+    with pytest.raises(ValueError, match="marks"):
+        mark(["hola [END]"])  # standardization would make it [end]
+    assert normalize([]) == []
+    with pytest.raises(TypeError, match="reduction"):
+        MaskedCrossentropy(reduction="sum")
     with pytest.raises(TypeError, match="texts"):
         normalize("hola")
     with pytest.raises(ValueError, match="pairs"):

@@ -80,9 +80,8 @@ class MaskedCrossentropy(keras.losses.Loss):
     holds nothing but padding.
     """
 
-    def __init__(self, name: str = "masked_crossentropy", **kwargs):
-        kwargs.pop("reduction", None)
-        super().__init__(name=name, reduction="none", **kwargs)
+    def __init__(self, name: str = "masked_crossentropy"):
+        super().__init__(name=name, reduction="none")  # __call__ takes the mean itself
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         """Return the mean over real target tokens, a scalar."""

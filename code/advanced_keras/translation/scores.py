@@ -31,7 +31,8 @@ def bleu(references: Sequence[str], hypotheses: Sequence[str]) -> float:
 
     BLEU (Papineni et al., 2002, equation for the corpus score) is the geometric
     mean of the shares of 1- to 4-grams found in the reference, times a penalty for
-    being too short.
+    being too short. Both sides are brought to the form of :func:`normalize`, so case
+    does not count; the rest is sacrebleu's default (tokenizer 13a, smoothing exp).
 
     Args:
         references: one right sentence for each hypothesis.

@@ -34,6 +34,8 @@ def standardize_text(text):
         A string tensor of the same shape, words and marks separated by spaces.
     """
     text = tf.strings.lower(text, encoding="utf-8")
+    # Keras splits at ASCII spaces only: a no-break space would glue two words.
+    text = tf.strings.regex_replace(text, r"[\pZ\x{1c}-\x{1f}\x{85}]", " ")
     text = tf.strings.regex_replace(text, "[‘’]", "'")
     text = tf.strings.regex_replace(text, '([¿?¡!.,;:()«»"])', r" \1 ")
     return tf.strings.strip(text)
@@ -61,7 +63,7 @@ def normalize(texts: Sequence[str]) -> list[str]:
     Returns:
         The same sentences as :meth:`SentenceVectorization.to_text` writes them.
     """
-    standard = standardize_text(tf.constant(_composed(texts), shape=(len(texts),)))
+    standard = standardize_text(tf.constant(_composed(texts), tf.string, (len(texts),)))
     return [join_tokens(text.decode().split()) for text in standard.numpy()]
 
 
@@ -78,7 +80,7 @@ def mark(texts: Sequence[str]) -> list[str]:
         ValueError: if a sentence already contains a mark.
     """
     for text in texts:
-        if START in text or END in text:
+        if START in text.lower() or END in text.lower():  # as they will be read
             raise ValueError(
                 f"texts must come without the marks {START} and {END}, got {text!r}."
             )
