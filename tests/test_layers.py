@@ -1,7 +1,9 @@
 """`layers` against Keras's own layers, NumPy, finite differences, and bad input."""
 
 import json
+import re
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -714,3 +716,125 @@ def test_residual_refuses_what_is_no_layer():
 def test_masks_need_a_time_axis(layer):
     with pytest.raises(ValueError, match="ndim=3"):
         layer(normal((2, 3)))
+
+
+# ---- What the chapter says of Keras ----------------------------------------------
+
+CHAPTER = Path(__file__).resolve().parents[1] / "book" / "custom_layers.md"
+
+
+def from_chapter(*names):
+    """The classes of the chapter, made by running its code."""
+    text = CHAPTER.read_text(encoding="utf-8")
+    space = {"keras": keras, "layers": keras.layers, "ops": ops, "tf": tf}
+    space |= {"Noise": Noise}
+    for name in names:
+        start = text.index(f"class {name}(")
+        code = re.split(r"\n\n\n|\n```", text[start:])[0]
+        exec(code, space)
+    return [space[name] for name in names]
+
+
+X, Y = normal((64, 3)), normal((64, 3), 1) @ normal((3, 2), 2)
+
+
+def losses(layer, run_eagerly):
+    model = keras.Sequential([keras.Input((3,)), layer, Linear(2)])
+    model.compile(keras.optimizers.Adam(0.01), "mse", run_eagerly=run_eagerly)
+    return model.fit(X, Y, epochs=3, verbose=0).history["loss"]
+
+
+@pytest.mark.parametrize("run_eagerly", [True, False])
+def test_a_layer_made_in_the_constructor_learns(run_eagerly):
+    (right,) = from_chapter("Right")
+    layer = right(2)
+    layer(X)
+    before = layer.get_weights()
+    losses(layer, run_eagerly)
+    assert len(layer.trainable_weights) == 2
+    assert all(np.any(a != b) for a, b in zip(before, layer.get_weights(), strict=True))
+
+
+def test_a_layer_made_in_call_is_silent_in_eager_mode_and_refused_when_compiled():
+    (made,) = from_chapter("MadeInCall")
+    layer = made(2)
+    assert not np.array_equal(layer(X), layer(X)) and layer.weights == []
+    losses(layer, run_eagerly=True)  # no warning: the head can be trained
+    with pytest.raises(ValueError, match="only supports singleton"):
+        losses(made(2), run_eagerly=False)
+
+
+def test_a_layer_kept_in_call_is_refused():
+    _, kept = from_chapter("MadeInCall", "KeptInCall")
+    with pytest.raises(ValueError, match="cannot add new elements of state"):
+        kept(2)(X)
+
+
+@pytest.mark.parametrize("run_eagerly", [True, False])
+def test_a_raw_variable_is_silently_frozen(run_eagerly):
+    _, raw = from_chapter("MadeInCall", "RawVariable")
+    layer = raw(2)
+    layer(X)
+    before = layer.W.numpy()
+    losses(layer, run_eagerly)
+    assert layer.weights == [] and np.array_equal(layer.W.numpy(), before)
+
+
+def test_call_makes_a_model_without_weights():
+    layer, x = Linear(2), keras.Input((3,))
+    layer.build((None, 3))
+    assert keras.Model(x, layer.call(x)).weights == []
+    assert len(keras.Model(x, layer(x)).weights) == 2
+
+
+def test_sequential_warns_of_masks_without_need():
+    layer = keras.Sequential([Linear(4), Linear(4)])
+    x = MaskMissing()(normal((2, 3, 4)))
+    with pytest.warns(UserWarning, match="does not support masking"):
+        y = layer(x)
+    assert np.all(y._keras_mask)
+
+
+@SMALL
+@given(shape=shapes, seed=seeds)
+def test_solution_rms_norm_is_rms_normalization(shape, seed):
+    (rms,) = from_chapter("RMSNorm")
+    stock = keras.layers.RMSNormalization(epsilon=1e-3)
+    agree(*twins(rms(epsilon=1e-3), stock, shape, seed), normal(shape, seed), seed)
+
+
+@SMALL
+@given(rate=st.floats(0, 0.9), seed=seeds)
+def test_solution_dropout_keeps_the_mean(rate, seed):
+    (dropout,) = from_chapter("Dropout")
+    layer, x = dropout(rate, seed), np.ones((100, 100), "float32")
+    y = layer(x, training=True).numpy()
+    kept = np.mean(y > 0)
+    # Five standard errors of a share of 10 000.
+    assert abs(kept - (1 - rate)) <= 5 * np.sqrt(rate * (1 - rate) / 1e4)
+    np.testing.assert_allclose(y[y > 0], 1 / (1 - rate), rtol=EXACT)
+    np.testing.assert_array_equal(layer(x), x)
+    with pytest.raises(ValueError, match=r"rate must be in \[0, 1\)"):
+        dropout(1.0)
+
+
+def test_solution_transposed_shares_one_matrix():
+    (transposed,) = from_chapter("Transposed")
+    encode, x = Linear(2), keras.Input((3,))
+    model = keras.Model(x, transposed(encode)(encode(x)))
+    assert model.count_params() == 3 * 2 + 2 + 3
+    expected = X @ encode.W.numpy() @ encode.W.numpy().T
+    np.testing.assert_allclose(model(X), expected, atol=CLOSE)
+
+
+def test_solution_resumed_noise_goes_on(tmp_path):
+    (resumed,) = from_chapter("ResumedNoise")
+    resumed = keras.saving.register_keras_serializable("test_layers")(resumed)
+    model = keras.Sequential([keras.Input((4,)), resumed(1.0, seed=0)])
+    zeros = np.zeros((2, 4), "float32")
+    model(zeros, training=True)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for _ in range(2):
+        again, expected = loaded(zeros, training=True), model(zeros, training=True)
+        np.testing.assert_array_equal(again, expected)
