@@ -137,6 +137,91 @@ def test_positions_do_not_make_causality(models, monkeypatch):
     assert np.abs(before - after)[1, :2].max() > 1e-3
 
 
+# ---- The paper's equations, in NumPy from the weights alone ------------------------
+
+
+def numpy_dense(layer, x):
+    kernel, bias = (w.numpy().astype("float64") for w in layer.weights)
+    return x @ kernel + bias
+
+
+def numpy_norm(layer, x):
+    gamma, beta = (w.numpy() for w in layer.weights)
+    centred = x - x.mean(-1, keepdims=True)
+    return gamma * centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6) + beta
+
+
+def numpy_attend(layer, query, value, allowed):
+    """Sections 3.2.1 and 3.2.2 of the paper, one head after the other."""
+    d, context, shares = query.shape[-1] // layer.num_heads, [], []
+    q = numpy_dense(layer.query_dense, query)
+    k, v = (numpy_dense(dense, value) for dense in (layer.key_dense, layer.value_dense))
+    for first in range(0, q.shape[-1], d):
+        columns = slice(first, first + d)
+        scores = q[..., columns] @ k[..., columns].swapaxes(1, 2) / np.sqrt(d)
+        weights = np.exp(scores) * allowed
+        shares.append(weights / weights.sum(-1, keepdims=True))
+        context.append(shares[-1] @ v[..., columns])
+    return numpy_dense(layer.output_dense, np.concatenate(context, -1)), shares
+
+
+def numpy_layer(layer, x, mask, states=None, states_mask=None):
+    """Figure 1 of the paper: an encoder layer, with ``states`` a decoder layer."""
+    allowed = mask[:, None, :]
+    if states is not None:
+        allowed = allowed & np.tril(np.ones((x.shape[1],) * 2, bool))
+    update, own = numpy_attend(layer.self_attention, x, x, allowed)
+    x, cross = numpy_norm(layer.self_attention_norm, x + update), None
+    if states is not None:
+        seen = states_mask[:, None, :]
+        update, cross = numpy_attend(layer.cross_attention, x, states, seen)
+        x = numpy_norm(layer.cross_attention_norm, x + update)
+    hidden = np.maximum(numpy_dense(layer.hidden_dense, x), 0)
+    update = numpy_dense(layer.output_dense, hidden)
+    return numpy_norm(layer.feed_forward_norm, x + update), own, cross
+
+
+def test_encoder_and_decoder_layers_agree_with_numpy():
+    rng = np.random.default_rng(0)
+    x, states = rng.normal(size=(2, 4, 16)), rng.normal(size=(2, 5, 16))
+    x = 1e-3 * x  # so that the norm's epsilon shows
+    masks = TARGET != 0, SOURCE != 0
+    layers = TransformerEncoder(16, 32, 4), TransformerDecoder(16, 32, 4)
+    layers[0].build(x.shape)
+    layers[1].build(x.shape, states.shape)
+    for weight in (w for layer in layers for w in layer.weights):
+        small = 1e-3 if weight.path.endswith("bias") else 0.3
+        weight.assign(weight + small * rng.normal(size=weight.shape))
+    a, b = (ops.convert_to_tensor(t, "float32") for t in (x, states))
+    encoded = layers[0](a, mask=masks[0])
+    np.testing.assert_allclose(
+        encoded, numpy_layer(layers[0], x, masks[0])[0], atol=1e-4
+    )
+    expected, own, cross = numpy_layer(layers[1], x, masks[0], states, masks[1])
+    decoded = layers[1](a, b, inputs_mask=masks[0], encoder_outputs_mask=masks[1])
+    np.testing.assert_allclose(decoded, expected, atol=1e-4)
+    weights = layers[1].attention_scores(a, b, *map(ops.array, masks))
+    for got, truth in zip(weights, (own, cross), strict=True):
+        np.testing.assert_allclose(got, np.stack(truth, 1), atol=1e-5)
+
+
+def test_dropout_is_where_it_should_be_and_nowhere_at_inference():
+    full = make(dropout=0.5, seed=3)
+    encoder = full.encoder.get_layer("transformer_encoder")
+    decoder = full.decoder.get_layer("transformer_decoder")
+    last = full.decoder.get_layer("decoder_dropout")
+    seeds = {encoder.seed, decoder.seed, last.seed}
+    assert len(seeds) == 3 and None not in seeds
+    assert encoder.dropout == decoder.dropout == last.rate == 0.5
+    assert TransformerEncoder.from_config(encoder.get_config()).dropout == 0.5
+    assert TransformerEncoder.from_config(encoder.get_config()).seed == encoder.seed
+    states = tf.random.normal((1, 4, 16))
+    for layer, inputs in ((encoder, [states]), (decoder, [states, states])):
+        plain, noisy = layer(*inputs), layer(*inputs, training=True)
+        np.testing.assert_array_equal(plain, layer(*inputs))
+        assert np.abs(plain - noisy).max() > 1e-3
+
+
 # ---- Masks on their way through the models ----------------------------------------
 
 
