@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from .record import StepRecord
 
 MONO, SANS = "DejaVu Sans Mono", "DejaVu Sans"
-CODE, TEXT = 7.2, 7.5  # sizes of letters
+CODE, TEXT = 7.4, 7.6  # sizes of letters
 LETTER = 0.602 * CODE  # width of one letter of code, in points
-WIDTH = 56  # letters in a line of code
+WIDTH = 46  # letters in a line of code
 ROW = 12.0  # height of a line
 LEFT, GAP = 26.0, 8.0
-MAKES, GROUP = 150.0, 54.0  # widths of columns
+MAKES, GROUP = 128.0, 50.0  # widths of columns
 
 
 def shown(record: StepRecord, silent: bool) -> list[Event]:
@@ -110,13 +110,12 @@ def counts(record: StepRecord, event: Event | None) -> dict[str, tuple[int, floa
     return result
 
 
-def code_text(event: Event, *, blank: str = " ") -> str:
+def code_text(event: Event) -> str:
     """The statement in one line, indented as in the source."""
     text = " ".join(event.text.split())
     if event.kind == "exit":
         text = "(end of the block)"
-    margin = event.indent if event.kind != "call" else max(0, event.indent)
-    return blank * (margin + 2 * event.depth) + text
+    return " " * (event.indent + 2 * event.depth) + text
 
 
 def _margin(events: list[Event]) -> dict[str, int]:
@@ -129,14 +128,14 @@ def _margin(events: list[Event]) -> dict[str, int]:
     return margin
 
 
-def _lines(event: Event, margin: Mapping[str, int]) -> list[str]:
+def _lines(event: Event, margin: Mapping[str, int], width: int = WIDTH) -> list[str]:
     """The statement, dedented and broken into lines that fit the column."""
     text = code_text(event)
     text = text[margin[event.function] :]
     indent = len(text) - len(text.lstrip())
     return textwrap.wrap(
         text.lstrip(),
-        width=WIDTH,
+        width=width,
         initial_indent=" " * indent,
         subsequent_indent=" " * (indent + 4),
         break_long_words=True,
@@ -150,7 +149,7 @@ def table_of(record: StepRecord, *, silent: bool) -> Table:
     many = len(margin) > 1
     rows = []
     for event in events:
-        text = code_text(event, blank="\u00a0")[margin[event.function] :]
+        text = "\n".join(_lines(event, margin, 40)).replace(" ", "\u00a0")
         changes = [
             f"{group}: {n} of {len(record.groups[group])}, by {_number(size)}"
             for group, (n, size) in counts(record, event).items()
@@ -216,7 +215,7 @@ def _wrapped(event: Event) -> list[tuple[str, str | None]]:
     """What a line made, broken into lines, each with its role."""
     found = []
     for text, role in made(event):
-        pieces = textwrap.wrap(text, 34, subsequent_indent="   ")
+        pieces = textwrap.wrap(text, 28, subsequent_indent="   ")
         found += [(piece, role) for piece in pieces]
     return found
 
@@ -264,7 +263,7 @@ def _marks(
 
 def _box(axes: Axes, x: float, y: float, color: str) -> None:
     style = "round,pad=0,rounding_size=3"
-    box = FancyBboxPatch((x - 22, y - 6.5), 44, 13, boxstyle=style)
+    box = FancyBboxPatch((x - 21, y - 6.5), 42, 13, boxstyle=style)
     box.set(facecolor=(color, 0.14), edgecolor=color, linewidth=0.9)
     axes.add_patch(box)
 
