@@ -160,9 +160,10 @@ def test_threaded_dense_is_stock_dense(leading, n, u, use_bias, activation):
     x = draw(*leading, n)
     stock = layers.Dense(u, activation=activation, use_bias=use_bias)
     ours = ThreadedDense(u, activation=activation, use_bias=use_bias)
+    for layer in (stock, ours):
+        layer.build(x.shape)
+        filled(layer, *[draw(n, u), draw(u, seed=1)][: 1 + use_bias])
     expected = stock(x)
-    ours.build(x.shape)
-    filled(ours, *stock.get_weights())
     close(ours(x), expected)
     assert [w.shape for w in ours.weights] == [w.shape for w in stock.weights]
     assert ours.compute_output_shape(x.shape) == tuple(expected.shape)
@@ -597,6 +598,21 @@ def test_diagnosis_of_a_partial_mix():
 
     found = diagnose(peek, draw(*SHAPE))
     assert found.mixes and found.ordered
+
+
+@pytest.mark.parametrize("seen", range(5))
+def test_a_single_row_that_others_look_at_is_found(seen):
+    found = diagnose(lambda x: x + x[:, seen : seen + 1], draw(*SHAPE))
+    assert found.mixes
+
+
+def test_both_permutations_are_needed():
+    def circular(x):  # commutes with rotations, not with swaps
+        return x + 2 * ops.roll(x, 1, axis=1)
+
+    factors = np.array([[1], [1], [3], [4], [5]], "float32")  # commutes with the swap
+    assert diagnose(circular, draw(*SHAPE)).verdict == P
+    assert diagnose(lambda x: x * factors, draw(*SHAPE)).verdict == F
 
 
 def test_leak_and_gap_in_a_closed_form():
