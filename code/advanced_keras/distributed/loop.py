@@ -56,8 +56,8 @@ def train(
     _check(model, epochs)
     strategy = model.distribute_strategy
     dealt = distribute(strategy, batches)
-    with strategy.scope():
-        model.optimizer.build(model.trainable_variables)
+    with strategy.scope():  # make the variables of metrics and optimizer, as fit does,
+        model._symbolic_build(data_batch=next(iter(batches)))  # from a plain batch
 
     @tf.function
     def step(batch):

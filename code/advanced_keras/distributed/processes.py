@@ -51,7 +51,7 @@ def launch(
     module: str,
     arguments: Sequence[str] = (),
     workers: int = 2,
-    timeout: float = 120.0,
+    timeout: float = 300.0,
 ) -> None:
     """Run ``python -m module`` in several local processes, and wait for all of them.
 
