@@ -252,6 +252,55 @@ def test_the_guide_weighs_a_short_last_batch_like_a_full_one():
     assert abs(reported[GuideModel] / reported[keras.Model] - 1) > 0.01
 
 
+def test_the_guide_does_not_take_a_third_thing():
+    model = plain(GuideModel)[0]
+    model.compile("sgd", loss="mse", run_eagerly=True)
+    with pytest.raises(ValueError, match="too many values to unpack"):
+        model.train_on_batch(X, Y)
+
+
+class LinkedModel(keras.Model):
+    """The step of the guide that the course notes link to, in our words."""
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            y_pred = self(x, training=True)
+            loss = self.compiled_loss(y, y_pred, regularization_losses=self.losses)
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        self.compiled_metrics.update_state(y, y_pred)
+        return self.get_metrics_result()
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated")
+def test_the_older_guide_trains_right_and_reports_no_loss():
+    models = []
+    for cls in (keras.Model, LinkedModel):
+        keras.utils.set_random_seed(1)
+        a = keras.Input((6,))
+        model = cls(a, layers.Dense(1, kernel_regularizer="l2")(a))
+        model.compile("sgd", loss="mse", run_eagerly=True)
+        y_pred = model(X).numpy()
+        fit = {"batch_size": 50, "shuffle": False, "verbose": 0}
+        models.append((model, model.fit(X, Y, **fit).history["loss"][0]))
+    (stock, right), (linked, wrong) = models
+    assert weights_distance(stock, linked) == 0.0
+    assert right > 0
+    np.testing.assert_allclose(wrong, np.sum(Y * y_pred) / np.sum(y_pred), rtol=1e-3)
+
+
+def test_steps_per_execution_changes_no_weight():
+    models = []
+    for k in (1, 3):
+        keras.utils.set_random_seed(1)
+        model, x, y, _ = plain(StandardModel)
+        model.compile("sgd", loss="mse", steps_per_execution=k)
+        model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0)
+        models.append(model)
+    assert weights_distance(*models) <= 1e-6
+
+
 def test_the_guide_fails_with_two_outputs():
     a = keras.Input((6,))
     both = [layers.Dense(1, name="u")(a), layers.Dense(1, name="v")(a)]
