@@ -43,6 +43,12 @@ def _positive(name, value):
     return _number(name, value, lambda v: 0 < v < float("inf"), "positive and finite")
 
 
+def _not_negative(name, value):
+    """Return ``value`` if it is 0 or a positive, finite number, else complain."""
+    what = "0 or more, and finite"
+    return _number(name, value, lambda v: 0 <= v < float("inf"), what)
+
+
 @keras.saving.register_keras_serializable(package="advanced_keras")
 class Linear(keras.layers.Layer):
     """Multiply by a matrix of weights, add a vector of weights: ``y = x W + b``.
@@ -307,8 +313,7 @@ class Noise(keras.layers.Layer):
 
     def __init__(self, stddev, seed=None, **kwargs):
         super().__init__(**kwargs)
-        finite = lambda v: 0 <= v < float("inf")  # noqa: E731
-        self.stddev = _number("stddev", stddev, finite, "0 or more, and finite")
+        self.stddev = _not_negative("stddev", stddev)
         self.seed = seed if seed is None else _integer("seed", seed)
         # The state of the draw. Keras finds it here, as it finds weights; unlike them
         # it is not saved: a loaded layer draws from the beginning again.
