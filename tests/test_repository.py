@@ -18,6 +18,12 @@ TESTED_AS = {
     "functional_model": "test_tracing",
     "transformer_models": "test_transformer",
     "teacher_forcing": "test_translation",
+    "custom_loss": "test_losses",
+    "custom_train_step": "test_training",
+    "distributed_step": "test_distributed",
+    "custom_layers": "test_layers",
+    "dense_threading": "test_dense_threading",
+    "conv_transpose": "test_conv_transpose",
 }
 
 
