@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from keras import layers
 from scipy.signal import correlate, correlate2d
@@ -32,8 +32,10 @@ from advanced_keras.conv_transpose import (
     transpose_of,
 )
 
-SOME = settings(deadline=None, max_examples=25)
-MANY = settings(deadline=None, max_examples=200)
+# A busy machine may be slow; that is no reason to fail.
+BUSY = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+SOME = settings(max_examples=25, **BUSY)
+MANY = settings(max_examples=200, **BUSY)
 ATOL = 1e-4
 
 
