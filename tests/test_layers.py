@@ -499,9 +499,11 @@ def test_masked_mean_of_nothing_is_0_and_its_gradient_too():
 
 
 def test_masked_mean_counts_exactly_in_low_precision():
-    """bfloat16 can't count beyond 256."""
-    x = np.ones((1, 1001, 1), "float32")
-    assert float(MaskedMean(dtype="mixed_bfloat16")(x)[0, 0]) == 1.0
+    """bfloat16 can't count to 257: the mean of 256 ones and a zero would be 1."""
+    x = np.ones((1, 257, 1), "float32")
+    x[0, -1] = 0
+    found = float(MaskedMean(dtype="mixed_bfloat16")(x)[0, 0])
+    assert found == float(ops.cast(256 / 257, "bfloat16")) != 1.0
 
 
 def test_masked_mean_uses_the_mask_up():
