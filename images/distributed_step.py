@@ -24,7 +24,13 @@ def draw() -> Figure:
     box(axes, (BATCH, MIDDLE), (56, 116), "global\nbatch\n$B$ rows", "data")
     for y, name in ((TOP, "1"), (BOTTOM, "2")):
         _replica(axes, y, name)
-    box(axes, (REDUCE, MIDDLE), (64, 116), "all-\nreduce\n$\\mathbf{g}_1 + \\mathbf{g}_2$", "loss")
+    box(
+        axes,
+        (REDUCE, MIDDLE),
+        (64, 116),
+        "all-\nreduce\n$\\mathbf{g}_1 + \\mathbf{g}_2$",
+        "loss",
+    )
     return figure
 
 
