@@ -995,7 +995,7 @@ def test_record_is_shown_as_table_and_figure():
     record = record_step(model, (x, y))
     shown = record.table()
     widest = max(len(line) for row in shown.rows for line in row[1].split("\n"))
-    assert widest <= 40
+    assert widest <= 42
     assert shown.columns == ["line", "statement", "makes", "changes"]
     lines = [row[1].replace("\u00a0", " ").strip() for row in shown.rows]
     assert "self.track_loss(loss, x)" in lines

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MONO, SANS = "DejaVu Sans Mono", "DejaVu Sans"
 CODE, TEXT = 7.4, 7.6  # sizes of letters
 LETTER = 0.602 * CODE  # width of one letter of code, in points
-WIDTH = 46  # letters in a line of code
+WIDTH = 50  # letters in a line of code
 ROW = 12.0  # height of a line
 LEFT, GAP = 26.0, 8.0
 MAKES, GROUP = 128.0, 50.0  # widths of columns
@@ -133,13 +133,16 @@ def _lines(event: Event, margin: Mapping[str, int], width: int = WIDTH) -> list[
     text = code_text(event)
     text = text[margin[event.function] :]
     indent = len(text) - len(text.lstrip())
-    return textwrap.wrap(
-        text.lstrip(),
-        width=width,
-        initial_indent=" " * indent,
-        subsequent_indent=" " * (indent + 4),
-        break_long_words=True,
-    )
+    return _wrap(text.lstrip(), width, " " * indent)
+
+
+def _wrap(text: str, width: int, margin: str) -> list[str]:
+    """Break code at blanks; a word that is too long, behind its first bracket."""
+    room = width - len(margin) - 2
+    parts = [p.replace("(", "(\0 ", 1) if len(p) > room else p for p in text.split()]
+    style = {"initial_indent": margin, "subsequent_indent": margin + "  "}
+    lines = textwrap.wrap(" ".join(parts), width, **style)
+    return [line.replace("\0 ", "").replace("\0", "") for line in lines]
 
 
 def table_of(record: StepRecord, *, silent: bool) -> Table:
@@ -149,7 +152,7 @@ def table_of(record: StepRecord, *, silent: bool) -> Table:
     many = len(margin) > 1
     rows = []
     for event in events:
-        text = "\n".join(_lines(event, margin, 40)).replace(" ", "\u00a0")
+        text = "\n".join(_lines(event, margin, 42)).replace(" ", "\u00a0")
         changes = [
             f"{group}: {n} of {len(record.groups[group])}, by {_number(size)}"
             for group, (n, size) in counts(record, event).items()
