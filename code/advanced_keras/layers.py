@@ -49,6 +49,34 @@ def _not_negative(name, value):
     return _number(name, value, lambda v: 0 <= v < float("inf"), what)
 
 
+def _boolean(name, value):
+    """Return ``value`` if it is True or False, else complain."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r}.")
+    return value
+
+
+def _width(inputs_shape):
+    """Return n, the length of the last axis; complain if it is unknown."""
+    if inputs_shape[-1] is None:
+        raise ValueError(
+            "inputs must have a known number of features (their last axis), "
+            f"got shape {tuple(inputs_shape)}."
+        )
+    return inputs_shape[-1]
+
+
+def _check_mask(mask, x, at_least=1):
+    """Complain if the axes of ``mask`` are not leading axes of ``x``, or too few."""
+    pairs = list(zip(mask.shape, x.shape[:-1], strict=False))
+    clash = any(None not in pair and pair[0] != pair[1] for pair in pairs)
+    if clash or not at_least <= len(mask.shape) < len(x.shape):
+        raise ValueError(
+            "mask must have the leading axes of inputs, without the last one, got "
+            f"shape {tuple(mask.shape)} for inputs of shape {tuple(x.shape)}."
+        )
+
+
 @keras.saving.register_keras_serializable(package="advanced_keras")
 class Linear(keras.layers.Layer):
     """Multiply by a matrix of weights, add a vector of weights: ``y = x W + b``.
@@ -67,7 +95,7 @@ class Linear(keras.layers.Layer):
         ``(..., u)``. A mask passes through.
 
     Raises:
-        TypeError: if ``units`` is not an integer.
+        TypeError: if ``units`` is not an integer, or ``use_bias`` not a bool.
         ValueError: if ``units`` is not positive, or n is unknown when the weights are
             made.
     """
@@ -78,17 +106,12 @@ class Linear(keras.layers.Layer):
             raise ValueError(f"units must be positive, got {units!r}.")
         self.units = units
         self.activation = keras.activations.get(activation)
-        self.use_bias = use_bias
+        self.use_bias = _boolean("use_bias", use_bias)
         self.supports_masking = True
 
     def build(self, inputs_shape):
         """Make the weights, now that n is known."""
-        n = inputs_shape[-1]
-        if n is None:
-            raise ValueError(
-                "inputs must have a known number of features (their last axis), "
-                f"got shape {tuple(inputs_shape)}."
-            )
+        n = _width(inputs_shape)
         self.W = self.add_weight((n, self.units), name="W")
         if self.use_bias:
             self.b = self.add_weight((self.units,), initializer="zeros", name="b")
@@ -186,9 +209,9 @@ class LayerNorm(keras.layers.Layer):
         return ops.cast(y, self.compute_dtype)
 
     def _spread(self, weight, x):
-        """Give ``weight`` as many axes as ``x``, so that it broadcasts."""
+        """Give ``weight`` the dtype of ``x`` and its axes, so that it broadcasts."""
         shape = [x.shape[a] if a in self.axes else 1 for a in range(len(x.shape))]
-        return ops.reshape(weight, shape)
+        return ops.reshape(ops.cast(weight, x.dtype), shape)
 
     def compute_output_shape(self, inputs_shape):
         """Return the shape of the input."""
@@ -222,7 +245,7 @@ class Residual(keras.layers.Layer):
         The shape of the input. A mask passes through.
 
     Raises:
-        TypeError: if ``inner`` is not made of layers.
+        TypeError: if ``inner`` is not made of layers, or ``norm_first`` is not a bool.
         ValueError: if ``inner`` is empty, or returns another shape: a sum would
             broadcast silently.
     """
@@ -237,7 +260,7 @@ class Residual(keras.layers.Layer):
         for layer in self.inner:
             if not isinstance(layer, keras.layers.Layer):
                 raise TypeError(f"inner must be made of Keras layers, got {layer!r}.")
-        self.norm_first = norm_first
+        self.norm_first = _boolean("norm_first", norm_first)
         self.supports_masking = True
 
     def build(self, inputs_shape):
@@ -356,8 +379,8 @@ class MovingStandardize(keras.layers.Layer):
 
     Call arguments:
         inputs: ``(B, ..., n)``.
-        mask: True where a position counts, shape ``(B, T)`` or as many leading axes of
-            the input as it has; Keras fills it in.
+        mask: True where a position counts, ``(B, T)`` or other leading axes of the
+            input, all but the last; Keras fills it in.
         training: whether to use the batch and move the averages. A layer with
             ``trainable=False`` never does.
 
@@ -366,7 +389,8 @@ class MovingStandardize(keras.layers.Layer):
 
     Raises:
         TypeError: if an argument is not a number.
-        ValueError: if ``momentum`` or ``epsilon`` is out of range.
+        ValueError: if ``momentum`` or ``epsilon`` is out of range, n is unknown when
+            the averages are made, or the mask has another shape.
     """
 
     def __init__(self, momentum=0.99, epsilon=1e-3, **kwargs):
@@ -377,16 +401,15 @@ class MovingStandardize(keras.layers.Layer):
 
     def build(self, inputs_shape):
         """Make the two averages: state, but nothing for the optimizer."""
-        state = {"shape": inputs_shape[-1:], "trainable": False, "autocast": False}
+        n = _width(inputs_shape)
+        state = {"shape": (n,), "trainable": False, "autocast": False}
         self.moving_mean = self.add_weight(
             initializer="zeros", name="moving_mean", **state
         )
         self.moving_variance = self.add_weight(
             initializer="ones", name="moving_variance", **state
         )
-        self.input_spec = keras.layers.InputSpec(
-            min_ndim=2, axes={-1: inputs_shape[-1]}
-        )
+        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: n})
 
     def call(self, inputs, mask=None, training=False):
         """Standardize, and move the averages if this is a training step."""
@@ -395,7 +418,8 @@ class MovingStandardize(keras.layers.Layer):
             mean, variance, count = self._moments(x, mask)
             self._move(mean, variance, count)
         else:
-            mean, variance = self.moving_mean, self.moving_variance
+            mean = ops.cast(self.moving_mean, x.dtype)
+            variance = ops.cast(self.moving_variance, x.dtype)
         y = (x - mean) * ops.rsqrt(variance + self.epsilon)
         return ops.cast(y, self.compute_dtype)
 
@@ -403,6 +427,7 @@ class MovingStandardize(keras.layers.Layer):
         """Mean and variance ``(n,)`` of the rows of ``x`` that count, and how many."""
         share = ops.ones_like(x[..., :1])  # (B, ..., 1)
         if mask is not None:
+            _check_mask(mask, x)
             missing = len(x.shape) - len(mask.shape)
             mask = ops.reshape(mask, (*ops.shape(mask), *[1] * missing))
             share = share * ops.cast(mask, x.dtype)
@@ -415,13 +440,11 @@ class MovingStandardize(keras.layers.Layer):
 
     def _move(self, mean, variance, count):
         """Move the averages towards the batch, unless the batch is all masked."""
-        keep = ops.where(count > 0, self.momentum, 1.0)
-        for moving, batch in (
-            (self.moving_mean, mean),
-            (self.moving_variance, variance),
-        ):
-            batch = ops.cast(ops.stop_gradient(batch), moving.dtype)
-            moving.assign(keep * moving + (1 - keep) * batch)
+        keep = ops.cast(ops.where(count > 0, self.momentum, 1.0), mean.dtype)
+        averages = (self.moving_mean, mean), (self.moving_variance, variance)
+        for moving, batch in averages:
+            old, new = ops.cast(moving, mean.dtype), ops.stop_gradient(batch)
+            moving.assign(ops.cast(keep * old + (1 - keep) * new, moving.dtype))
 
     def compute_output_shape(self, inputs_shape):
         """Return the shape of the input."""
@@ -486,6 +509,9 @@ class MaskedMean(keras.layers.Layer):
     Returns:
         ``(B, n)``, without a mask: there is no axis T left that it could describe.
         Summed in float32 at least.
+
+    Raises:
+        ValueError: if the mask has another shape.
     """
 
     def __init__(self, **kwargs):
@@ -496,6 +522,7 @@ class MaskedMean(keras.layers.Layer):
         """Return the average of the positions that count."""
         if mask is None:
             mask = ops.ones(ops.shape(inputs)[:2], "bool")
+        _check_mask(mask, inputs, at_least=2)
         dtype = keras.backend.result_type(inputs.dtype, "float32")
         m = ops.expand_dims(ops.cast(mask, "bool"), -1)  # (B, T, 1)
         total = ops.sum(ops.where(m, ops.cast(inputs, dtype), 0.0), axis=1)
