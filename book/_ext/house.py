@@ -44,7 +44,7 @@ def latex_macros() -> str:
             rf"\expandafter\let\csname ak@{name}\expandafter\endcsname"
             rf"\csname {name}\endcsname"
             rf"\expandafter\protected\expandafter\def\csname {name}\endcsname"
-            rf"{{\ifmmode{body}\else\csname ak@{name}\expandafter\endcsname\fi}}"
+            rf"{{\ifmmode {body}\else\csname ak@{name}\expandafter\endcsname\fi}}"
         )
     return "\\AtBeginDocument{%\n" + "%\n".join(lines) + "%\n}"
 
