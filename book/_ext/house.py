@@ -184,8 +184,14 @@ class PrintedParts(SphinxPostTransform):
         for file in list(self.document.findall(addnodes.start_of_file)):
             caption = openers.get(file["docname"])
             if caption:
-                part = nodes.raw("", rf"\part{{{caption}}}", format="latex")
+                part = nodes.raw("", unnumbered_part(caption), format="latex")
                 file.parent.insert(file.parent.index(file), part)
+
+
+def unnumbered_part(caption: str) -> str:
+    """The page of a part: its number, if it has one, stands in its caption."""
+    entry = rf"\addcontentsline{{toc}}{{part}}{{{caption}}}"
+    return rf"\cleardoublepage\phantomsection{entry}\part*{{{caption}}}"
 
 
 def _draw_pdf(script: Path, target: Path) -> None:
