@@ -69,6 +69,14 @@ def _agree(shape, other) -> bool:
     )
 
 
+def _floating(x):
+    """Return a float tensor: floats as they are, integers in Keras's own dtype."""
+    x = ops.convert_to_tensor(x)
+    if keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype)):
+        return x
+    return ops.cast(x, keras.backend.floatx())
+
+
 def align(y_true, y_pred):
     """Return both as float tensors of one shape, or refuse.
 
@@ -80,14 +88,12 @@ def align(y_true, y_pred):
         y_pred: predictions, `(batch, ..., units)`.
 
     Returns:
-        The two tensors, in the dtype of ``y_pred``.
+        The two tensors, in the dtype of ``y_pred`` (if that is a float).
 
     Raises:
         ValueError: if the shapes still differ.
     """
-    y_pred = ops.convert_to_tensor(y_pred)
-    if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(y_pred.dtype)):
-        y_pred = ops.cast(y_pred, keras.backend.floatx())
+    y_pred = _floating(y_pred)
     y_true = ops.cast(y_true, y_pred.dtype)
     if len(y_true.shape) + 1 == len(y_pred.shape) and y_pred.shape[-1] == 1:
         y_true = ops.expand_dims(y_true, -1)
@@ -122,7 +128,7 @@ def pinball(y_true, y_pred, quantiles):
         TypeError: if ``quantiles`` are not numbers.
     """
     levels = _levels(quantiles)
-    y_pred = ops.convert_to_tensor(y_pred)
+    y_pred = _floating(y_pred)
     if len(y_pred.shape) < 2 or y_pred.shape[-1] != len(levels):
         raise ValueError(
             f"y_pred must have one prediction for each of the {len(levels)} levels on "
@@ -158,8 +164,9 @@ class PinballLoss(keras.losses.Loss):
         return pinball(y_true, y_pred, self.quantiles)
 
     def get_config(self):
-        """Return what rebuilds the loss, the levels included."""
-        return {**super().get_config(), "quantiles": list(self.quantiles)}
+        """Return what rebuilds the loss: the levels, and the dtype that Keras omits."""
+        own = {"quantiles": list(self.quantiles), "dtype": self.dtype}
+        return {**super().get_config(), **own}
 
 
 # -- rare classes
@@ -220,8 +227,9 @@ class BinaryFocalLoss(keras.losses.Loss):
         return binary_focal(y_true, y_pred, self.gamma, self.alpha)
 
     def get_config(self):
-        """Return what rebuilds the loss, gamma and alpha included."""
-        return {**super().get_config(), "gamma": self.gamma, "alpha": self.alpha}
+        """Return what rebuilds the loss: gamma, alpha and the dtype."""
+        own = {"gamma": self.gamma, "alpha": self.alpha, "dtype": self.dtype}
+        return {**super().get_config(), **own}
 
 
 def focal_probability(logits, gamma=2.0, alpha=None):
@@ -309,8 +317,8 @@ class LinexLoss(keras.losses.Loss):
         return linex(y_true, y_pred, self.a)
 
     def get_config(self):
-        """Return what rebuilds the loss, ``a`` included."""
-        return {**super().get_config(), "a": self.a}
+        """Return what rebuilds the loss: ``a`` and the dtype."""
+        return {**super().get_config(), "a": self.a, "dtype": self.dtype}
 
 
 # -- a statistic of the whole batch
@@ -328,20 +336,21 @@ def sharpe_ratio(returns, sample_weight=None):
         sample_weight: how much each date counts, `(batch,)` or `(batch, 1)`.
 
     Returns:
-        A scalar.
+        A scalar, at least in float32: half precision can't tell a constant series.
 
     Raises:
         ValueError: if ``returns`` or ``sample_weight`` has another shape.
     """
-    r = ops.convert_to_tensor(returns)
+    r = _floating(returns)
     if len(r.shape) != 1:
         raise ValueError(f"returns must have shape (batch,), got {tuple(r.shape)}.")
+    r = ops.cast(r, keras.backend.result_type(r.dtype, "float32"))
     v = _shares(sample_weight, r)
     mean = ops.sum(v * r)
     variance = ops.sum(v * ops.square(r - mean))
-    varies = variance > 1e-10 * ops.sum(v * ops.square(r))
-    spread = ops.sqrt(ops.where(varies, variance, 1.0))  # sqrt has no slope at 0
-    return ops.where(varies, mean / spread, 0.0)
+    constant = variance <= 1e-10 * ops.sum(v * ops.square(r))  # not so for NaN
+    spread = ops.sqrt(ops.where(constant, 1.0, variance))  # sqrt has no slope at 0
+    return ops.where(constant, 0.0, mean / spread)
 
 
 def _shares(sample_weight, r):
@@ -367,7 +376,8 @@ class NegativeSharpe(keras.losses.Loss):
     It replaces `Loss.__call__`, because a Sharpe ratio is no mean over examples: the
     weights belong inside its moments, and there is nothing left to reduce. Called with
     asset returns `(batch, tickers)`, holdings `(batch, tickers)`, and optional weights
-    of the dates `(batch,)`. Returns a scalar, one for the batch.
+    of the dates `(batch,)`. Returns a scalar, one for the batch. It knows no masks: a
+    missing return must be 0, not NaN. On several devices each has a ratio of its own.
 
     Args:
         name: of the loss.
@@ -399,4 +409,4 @@ class NegativeSharpe(keras.losses.Loss):
 
     def get_config(self):
         """Return what rebuilds the loss."""
-        return {"name": self.name}
+        return {"name": self.name, "dtype": self.dtype}
