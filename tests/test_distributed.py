@@ -5,9 +5,12 @@ runs this file as a program: it does all that needs several devices, and writes 
 what came out. The tests judge it.
 """
 
+import faulthandler
 import json
 import os
+import random
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -34,7 +37,7 @@ from advanced_keras.distributed import (
     train,
     worker,
 )
-from advanced_keras.distributed.processes import free_ports
+from advanced_keras.distributed.processes import _environment, _is_free, free_ports
 from advanced_keras.distributed.step import share
 from advanced_keras.training import StandardModel
 
@@ -84,7 +87,7 @@ class Clipped(GlobalMeanModel):
         super().update(clip_sum(gradients, norm=0.5))
 
 
-def small(strategy, kind, optimizer=None, penalty=None, middle=None):
+def small(strategy, kind, optimizer=None, penalty=None, middle=None, **switches):
     with strategy.scope():
         keras.utils.set_random_seed(0)
         inputs = keras.Input((3,))
@@ -92,7 +95,7 @@ def small(strategy, kind, optimizer=None, penalty=None, middle=None):
         hidden = hidden if middle is None else middle()(hidden)
         model = kind(inputs, keras.layers.Dense(1)(hidden))
         rule = optimizer() if optimizer else keras.optimizers.SGD(0.1)
-        model.compile(rule, loss="mse", metrics=["mae"])
+        model.compile(rule, loss="mse", metrics=["mae"], **switches)
     return model
 
 
@@ -193,9 +196,9 @@ def moving_mean(strategy, synchronized):
     return float(norm.moving_mean.numpy()[0])
 
 
-def refusal(function, *arguments):
+def refusal(function, *arguments, **options):
     try:
-        function(*arguments)
+        function(*arguments, **options)
     except (ValueError, RuntimeError, tf.errors.InvalidArgumentError) as error:
         return f"{type(error).__name__}: {error}"
     return "accepted"
@@ -227,7 +230,7 @@ def child_of_two(folder):
     return {
         "names": names,
         "guide": [fitted(s, GuideModel, 32) for s in (one, two)],
-        "standard": [fitted(s, StandardModel) for s in (one, two)],
+        "standard": fitted(two, StandardModel),
         "global": [fitted(s, GlobalMeanModel) for s in (one, two)],
         "weighted": [
             fitted(s, GlobalMeanModel, weights=weights, penalty="l2")
@@ -248,13 +251,18 @@ def child_of_two(folder):
             padded(two, GlobalMeanModel),
             padded(two, KeptSteps),
         ],
-        "looped": [looped(s, 49) for s in (one, two)],
         "evaluated": [evaluated(s) for s in (one, two)],
         "saved": saved(two, folder),
         "shares": [shares(two, rows) for rows in (8, 5, 1)],
         "clipped": clipped(two),
         "draws": [draws(two, k) for k in (keras.random.SeedGenerator, ReplicaSeed)],
+        "following": draws(two, lambda seed: keras.random.SeedGenerator(seed + 1)),
         "moving": [moving_mean(two, each) for each in (False, True)],
+        "uneven": refusal(fitted, two, StandardModel, 5),
+        "switches": [
+            refusal(fitted, two, keras.Model, 32, **switch)
+            for switch in ({"jit_compile": True}, {"steps_per_execution": 2})
+        ],
         "scope": under_scope(two),
         "late": refusal(split_cpu, 3),
         "again": refusal(split_cpu, 2),
@@ -311,9 +319,15 @@ def test_three_devices_train_as_one(found_three):
     assert np.isclose(np.sum(four), 3) and set(np.round(four, 6)) == {0.0, 1.5}
 
 
-def test_fit_needs_a_first_batch_that_divides(found_three):
+def test_fit_needs_a_first_batch_that_divides(found, found_three):
     """Keras adds up the replicas' first inputs; the loop of the chapter does not."""
-    assert "must have the same size and shape" in found_three["uneven"]
+    for each in (found, found_three):
+        assert "must have the same size and shape" in each["uneven"]
+
+
+def test_two_switches_of_compile_do_not_work_on_two_devices(found):
+    """If this goes green the other way, it was mended: rewrite the chapter."""
+    assert all(each.startswith("InvalidArgumentError") for each in found["switches"])
 
 
 def test_the_guides_step_has_the_weights_of_one_device_and_half_its_loss(found):
@@ -323,11 +337,9 @@ def test_the_guides_step_has_the_weights_of_one_device_and_half_its_loss(found):
 
 
 def test_the_standard_step_is_off_by_a_short_batch_and_the_global_one_is_not(found):
-    one, two = found["standard"]
-    assert gap(one, two) > APART
-    single, pair = found["global"]
-    assert same(single, one)  # on one device it is the standard step
+    single, pair = found["global"]  # the single one is checked against NumPy below
     assert same(single, pair)
+    assert gap(single, found["standard"]) > APART
 
 
 def test_the_global_step_against_sums_written_out_in_numpy(found):
@@ -347,8 +359,8 @@ def test_the_global_step_against_sums_written_out_in_numpy(found):
         np.testing.assert_allclose(result["weights"], truth, atol=CLOSE)
 
 
-@pytest.mark.parametrize("case", ["weighted", "sync", "looped"])
-def test_weights_penalties_synchronized_statistics_and_the_loop(found, case):
+@pytest.mark.parametrize("case", ["weighted", "sync"])
+def test_weights_penalties_and_synchronized_statistics(found, case):
     one, *others = found[case]
     assert all(same(one, each) for each in others)
 
@@ -388,6 +400,8 @@ def test_replicas_share_a_seed_unless_it_is_their_own(found):
     shared, own = (np.array(each) for each in found["draws"])  # call, replica, draw
     assert np.array_equal(shared[:, 0], shared[:, 1])
     assert len(np.unique(own.reshape(4, -1), axis=0)) == 4  # no two alike
+    following = np.array(found["following"])  # the next seed, for the next layer
+    assert not (own[:, 1, None] == following[None, :, 0]).all(-1).any()
     assert np.array_equal(own[:, 0], shared[:, 0])  # the first is as it would be
 
 
@@ -416,7 +430,7 @@ def test_what_the_child_was_refused(found):
 def workers(tmp_path_factory):
     folder = tmp_path_factory.mktemp("workers")
     words = ["--out", folder, "--rows", "49", "--epochs", "2", "--try-fit"]
-    launch("advanced_keras.distributed.worker", words, workers=2, timeout=300)
+    launch("advanced_keras.distributed.worker", words, workers=2)
     assert sorted(path.name for path in folder.iterdir()) == [
         "worker-0.npz",
         "worker-1.npz",
@@ -424,7 +438,9 @@ def workers(tmp_path_factory):
     return [dict(np.load(folder / f"worker-{index}.npz")) for index in range(2)]
 
 
-def test_two_processes_train_as_one(workers, tmp_path):
+def test_two_processes_train_as_one(workers, tmp_path, monkeypatch):
+    # Called as a function, main must not set the clock that ends the whole process.
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", None)
     words = ["--out", str(tmp_path), "--rows", "49", "--epochs", "2"]
     worker.main(words)
     alone = np.load(tmp_path / "worker-0.npz")
@@ -447,23 +463,32 @@ def test_fit_in_two_processes_still_fails(workers):
 
 def write_module(folder, monkeypatch, text):
     (folder / "a_worker.py").write_text(text)
-    monkeypatch.syspath_prepend(folder)
-    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.syspath_prepend(folder)  # the workers find what this process finds
 
 
 NOTE = "import os, sys, time, json\nopen(sys.argv[1] + '/' + str(os.getpid()), 'w')\n"
 
 
 def gone(folder):
-    """The processes that noted their number are no longer running."""
+    """Two processes noted their numbers, and neither is running."""
     noted = [int(path.name) for path in folder.iterdir()]
-    return noted and not any(Path(f"/proc/{pid}").exists() for pid in noted)
+    return len(noted) == 2 and not any(is_running(pid) for pid in noted)
+
+
+def is_running(pid):
+    if os.name == "nt":  # there os.kill would end it
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_one_worker_fails_and_the_other_is_ended(tmp_path, monkeypatch):
     text = NOTE + (
         "index = json.loads(os.environ['TF_CONFIG'])['task']['index']\n"
-        "time.sleep(1)\n"
+        "while len(os.listdir(sys.argv[1])) < 2: time.sleep(0.1)\n"
         "if index == 1: sys.exit('no such file: prices.csv')\n"
         "time.sleep(300)\n"
     )
@@ -473,7 +498,7 @@ def test_one_worker_fails_and_the_other_is_ended(tmp_path, monkeypatch):
     with pytest.raises(
         RuntimeError, match=r"worker 1 of 2 ended with code 1:\nno such"
     ):
-        launch("a_worker", [str(notes)], timeout=60)
+        launch("a_worker", [str(notes)], timeout=300)
     assert gone(notes)
 
 
@@ -483,8 +508,22 @@ def test_workers_that_take_too_long_are_ended(tmp_path, monkeypatch):
     notes.mkdir()
     start = time.monotonic()
     with pytest.raises(TimeoutError, match=r"workers \[0, 1\] of 2 did not end within"):
-        launch("a_worker", [str(notes)], timeout=3)
-    assert time.monotonic() - start < 30 and gone(notes)
+        launch("a_worker", [str(notes)], timeout=8)  # long enough to start them
+    assert time.monotonic() - start < 120 and gone(notes)
+
+
+def test_a_worker_without_partner_ends_itself(tmp_path):
+    """What is left if the process that started it is killed."""
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    run = subprocess.run(
+        [sys.executable, "-m", worker.__name__, "--out", tmp_path, "--seconds", "2"],
+        env=_environment(cluster_config(addresses, 0)),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 1 and "Timeout (0:00:02)!" in run.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_each_worker_is_told_its_place(tmp_path, monkeypatch):
@@ -506,7 +545,23 @@ def test_each_worker_is_told_its_place(tmp_path, monkeypatch):
 @given(st.integers(1, 6))
 def test_ports_are_free_and_different(count):
     ports = free_ports(count)
-    assert len(set(ports)) == count and all(1024 <= port < 65536 for port in ports)
+    assert len(set(ports)) == count and all(20000 <= port < 32768 for port in ports)
+
+
+def test_a_port_in_use_is_not_free():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        assert not _is_free(taken.getsockname()[1])
+    with pytest.raises(RuntimeError, match="free ports where 2000 are needed"):
+        free_ports(2000)
+
+
+def test_two_programs_with_one_seed_draw_different_ports():
+    drawn = []
+    for _ in range(2):
+        random.seed(0)
+        drawn.append(free_ports(6))
+    assert drawn[0] != drawn[1]
 
 
 @settings(deadline=None, max_examples=30)
@@ -552,6 +607,8 @@ def test_counts_must_be_positive_integers(count):
     [
         ({"module": "no_such_module_xyz"}, "found no module 'no_such_module_xyz'"),
         ({"module": "no_such.module"}, "found no module 'no_such.module'"),
+        ({"module": ""}, "found no module ''"),
+        ({"module": 5}, "found no module 5"),
         ({"workers": 0}, "workers must be a positive integer, got 0"),
         ({"workers": 2.0}, "workers must be a positive integer, got 2.0"),
         ({"timeout": 0}, "timeout must be a positive number of s, got 0"),
@@ -575,15 +632,19 @@ def test_train_refuses():
         distribute(tf.distribute.get_strategy(), [])
     with pytest.raises(ValueError, match="model must be compiled"):
         train(keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]), batches, 1)
+    with pytest.raises(ValueError, match="batches must end"):
+        train(model, batches.repeat(), 1)
+    with pytest.raises(ValueError, match="batches must hold at least one batch"):
+        train(model, batches.take(0), 1)
     unbuilt = keras.Sequential([keras.layers.Dense(1)])
     unbuilt.compile("sgd", loss="mse")
     with pytest.raises(ValueError, match="model must be built"):
         train(unbuilt, batches, 1)
 
 
-@pytest.mark.parametrize("norm", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("norm", [0.0, -1.0, float("nan"), float("inf"), "1"])
 def test_clip_sum_refuses(norm):
-    with pytest.raises(ValueError, match="norm must be positive"):
+    with pytest.raises(ValueError, match="norm must be a positive, finite number"):
         clip_sum([tf.ones(2)], norm)
 
 

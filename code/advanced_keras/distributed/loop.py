@@ -41,7 +41,7 @@ def train(
 
     Args:
         model: built and compiled under ``strategy.scope()``.
-        batches: a dataset of global batches of ``(x, y)`` or ``(x, y,
+        batches: a dataset that ends, of global batches of ``(x, y)`` or ``(x, y,
             sample_weight)``, the first axis ``(global batch, ...)``.
         epochs: how many times to go through ``batches``.
 
@@ -49,15 +49,15 @@ def train(
         The metrics at the end of every epoch, as ``History.history`` has them.
 
     Raises:
-        ValueError: if ``epochs`` is not a positive integer, or the model is not
-            compiled or not built.
+        ValueError: if ``epochs`` is not a positive integer, the model is not
+            compiled or not built, or ``batches`` never ends or holds nothing.
         TypeError: if ``batches`` is not a ``tf.data.Dataset``.
     """
     _check(model, epochs)
     strategy = model.distribute_strategy
     dealt = distribute(strategy, batches)
     with strategy.scope():  # make the variables of metrics and optimizer, as fit does,
-        model._symbolic_build(data_batch=next(iter(batches)))  # from a plain batch
+        model._symbolic_build(data_batch=_first(batches))  # from a plain batch
 
     @tf.function
     def step(batch):
@@ -71,6 +71,16 @@ def train(
         for name, value in model.get_metrics_result().items():
             history.setdefault(name, []).append(float(value))
     return history
+
+
+def _first(batches: tf.data.Dataset):
+    """A batch that is not dealt out."""
+    if batches.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError("batches must end, got a dataset that repeats for ever.")
+    first = next(iter(batches), None)
+    if first is None:
+        raise ValueError("batches must hold at least one batch, got an empty dataset.")
+    return first
 
 
 def _check(model, epochs) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -51,7 +52,7 @@ def launch(
     module: str,
     arguments: Sequence[str] = (),
     workers: int = 2,
-    timeout: float = 300.0,
+    timeout: float = 600.0,
 ) -> None:
     """Run ``python -m module`` in several local processes, and wait for all of them.
 
@@ -87,12 +88,29 @@ def free_ports(count: int) -> list[int]:
 
     Args:
         count: how many.
+
+    Raises:
+        RuntimeError: if there are not as many.
     """
-    with contextlib.ExitStack() as stack:  # hold all of them while asking for the next
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    # A worker takes seconds to come and take its port. Systems give the ports from
+    # 32768 on to whoever connects to somewhere, so we stay below. The draw is the
+    # system's: after random.seed(0) two programs would draw the same ports.
+    found = []
+    for port in random.SystemRandom().sample(range(20000, 32768), 1000):
+        if len(found) < count and _is_free(port):
+            found.append(port)
+    if len(found) < count:
+        raise RuntimeError(f"found {len(found)} free ports where {count} are needed.")
+    return found
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as trial:
+        try:
+            trial.bind(("", port))  # every interface, as the server of a worker does
+        except OSError:
+            return False
+    return True
 
 
 @contextlib.contextmanager
@@ -110,12 +128,10 @@ def _child(command, config, log):
 
 
 def _environment(config: str) -> dict[str, str]:
-    package_root = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
     return {
         **os.environ,
         "TF_CONFIG": config,
-        "PYTHONPATH": path,
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),  # finds what we find
         "CUDA_VISIBLE_DEVICES": "-1",  # local workers would fight for the same GPU
         "NO_PROXY": "127.0.0.1",
         "no_proxy": "127.0.0.1",
@@ -152,7 +168,7 @@ def _tail(log: Path, lines: int = 12) -> str:
 def _check(module, workers, timeout) -> None:
     try:
         found = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
+    except (ImportError, ValueError, TypeError, AttributeError):  # a.b without a; ""; 5
         found = None
     if found is None:
         raise ValueError(f"module must be importable, found no module {module!r}.")

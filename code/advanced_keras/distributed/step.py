@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from typing import Any
 
 import keras
@@ -123,7 +125,8 @@ def clip_sum(gradients: list, norm: float) -> list:
     """Clip the global gradient, where ``global_clipnorm`` clips each replica's.
 
     Args:
-        gradients: this replica's, of its part of the loss; None stays None.
+        gradients: this replica's, of its part of the loss, not scaled for float16;
+            None stays None.
         norm: the largest norm of all gradients together, after the sum.
 
     Returns:
@@ -131,10 +134,10 @@ def clip_sum(gradients: list, norm: float) -> list:
         wants that will add up all replicas' gradients.
 
     Raises:
-        ValueError: if ``norm`` is not positive.
+        ValueError: if ``norm`` is not a positive, finite number.
     """
-    if not norm > 0:
-        raise ValueError(f"norm must be positive, got {norm!r}.")
+    if not isinstance(norm, numbers.Real) or not 0 < norm < math.inf:
+        raise ValueError(f"norm must be a positive, finite number, got {norm!r}.")
     known = [index for index, each in enumerate(gradients) if each is not None]
     sums = all_reduce([tf.convert_to_tensor(gradients[index]) for index in known])
     clipped, _ = tf.clip_by_global_norm(sums, norm)
@@ -166,5 +169,6 @@ class ReplicaSeed(keras.random.SeedGenerator):
         context = tf.distribute.get_replica_context()
         replica = 0 if context is None else context.replica_id_in_sync_group
         # The second entry counts the draws: adding there would give replica 1 now what
-        # replica 0 draws next. So the replica goes into the first.
-        return state + ops.cast(ops.stack([replica, 0]), state.dtype)
+        # replica 0 draws next. So the replica goes into the first, in strides: seed + 1
+        # is likely the seed of the next layer.
+        return state + ops.cast(ops.stack([replica * 1_000_003, 0]), state.dtype)

@@ -29,7 +29,6 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: the command line; by default the one of the process.
     """
     options = parse(arguments)
-    faulthandler.dump_traceback_later(options.seconds, exit=True)  # never an orphan
     strategy = make_strategy()  # first of all: it starts the server of this worker
     x, y = make_data(options.rows)
     batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(options.batch)
@@ -145,7 +144,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch", type=positive, default=16, help="global batch size")
     parser.add_argument("--epochs", type=positive, default=3)
     parser.add_argument("--try-fit", action="store_true", help="and say what fit does")
-    parser.add_argument("--seconds", type=positive, default=300, help="then give up")
+    parser.add_argument("--seconds", type=positive, default=900, help="then give up")
     options = parser.parse_args(arguments)
     if not options.out.is_dir():
         parser.error(f"--out must be a folder that exists, got {str(options.out)!r}")
@@ -167,4 +166,7 @@ def positive(text: str) -> int:
 
 
 if __name__ == "__main__":
+    # Ends this process, and no other, whatever it waits for: a partner that never came,
+    # or one that the end of the interpreter waits for.
+    faulthandler.dump_traceback_later(parse(None).seconds, exit=True)
     main()
