@@ -6,17 +6,23 @@ sums of a Fourier transform, and singular values.
 Keras computes in float32 and our matrices in float64, on numbers near 1 and sums of
 at most a few hundred terms: values agree within 1e-4 absolute, inner products within
 1e-5 relative.
+
+TensorFlow 2.21 brings oneDNN 3.7, two of whose kernels for x86 are wrong for some
+shapes; see `sound`. The strategies leave these shapes out.
 """
 
+import functools
 import itertools
+import re
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from keras import layers
+from keras import layers, ops
 from scipy.signal import correlate, correlate2d
 
 from advanced_keras.conv_transpose import (
@@ -34,9 +40,28 @@ from advanced_keras.conv_transpose import (
 
 # A busy machine may be slow; that is no reason to fail.
 BUSY = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-SOME = settings(max_examples=25, **BUSY)
+# Against TensorFlow the same examples each time: a defect of one of its kernels must
+# not come and go.
+SOME = settings(max_examples=40, derandomize=True, **BUSY)
 MANY = settings(max_examples=200, **BUSY)
 ATOL = 1e-4
+
+
+def sound(kernel_size, sizes, options, c_in):
+    """False for the shapes for which oneDNN 3.7 is known to be wrong.
+
+    - ``brg_conv_fwd`` (AVX-512) leaves a part of the output unset: one channel in,
+      stride 1 down and more across, one column out, two examples or more.
+    - The gradient for the weights of a 1 x 1 convolution with a stride writes past
+      its workspace if there are few channels (oneDNN's issue 6035). The tape computes
+      it along with the gradient for the input.
+    """
+    strides, padding = options["strides"], options["padding"]
+    if max(kernel_size) == 1 and max(strides) > 1:
+        return False
+    if len(sizes) == 1 or c_in > 1 or strides[0] > 1 or strides[1] == 1:
+        return True
+    return conv_size(sizes[1], kernel_size[1], strides[1], padding) > 1
 
 
 @st.composite
@@ -55,6 +80,7 @@ def cases(draw, rank, largest=9):
         sizes.append(draw(st.integers(least, max(least, largest))))
     options = {"strides": strides, "padding": padding, "dilation_rate": rate}
     channels = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    assume(sound(kernel_size, sizes, options, channels[0]))
     return kernel_size, tuple(sizes), options, channels, draw(st.integers(0, 999))
 
 
@@ -125,7 +151,9 @@ def test_adjoint_identity(case):
     y = rng.normal(size=forward.shape).astype("float32")
     back = np.asarray(transpose_of(conv, sizes)(y), float)
     left, right = np.sum(forward * y), np.sum(x * back)
-    scale = np.linalg.norm(forward) * np.linalg.norm(y)
+    norm = np.linalg.norm
+    # Both products bound both sides; one of them is small if a sum happens to cancel.
+    scale = max(norm(forward) * norm(y), norm(x) * norm(back))
     assert abs(left - right) <= 1e-5 * scale
 
 
@@ -196,6 +224,20 @@ def test_each_tap_reads_one_position_or_a_zero():
     assert np.array_equal(S[1], np.eye(6))
     assert np.array_equal(S[0], np.eye(6, k=-1))
     assert np.array_equal(S[2], np.eye(6, k=1))
+
+
+def test_the_shape_that_tensorflow_gets_wrong_is_right_when_turned():
+    """The cure of the chapter, for the shapes that `sound` leaves out."""
+    rng = np.random.default_rng(0)
+    for k, s, w in [(2, 2, 3), (2, 3, 3), (3, 2, 4), (5, 3, 7)]:
+        x = rng.normal(size=(3, 4, w, 1)).astype("float32")
+        kernel = rng.normal(size=(1, k, 1, 2)).astype("float32")
+        turned = ops.conv(
+            x.swapaxes(1, 2), kernel.swapaxes(0, 1), strides=(s, 1), padding="valid"
+        )
+        C = conv_matrix(kernel, (4, w), (1, s))
+        wanted = (flat(x) @ C.T).reshape(3, 4, 1, 2)
+        np.testing.assert_allclose(np.swapaxes(turned, 1, 2), wanted, atol=ATOL)
 
 
 # ---- Sizes --------------------------------------------------------------------------
@@ -316,7 +358,9 @@ def test_orthonormal_rows_project_and_are_the_pseudo_inverse():
 def test_a_strided_convolution_with_one_filter_loses_values(k, s, seed):
     kernel = np.random.default_rng(seed).normal(size=(k, k, 1, 1))
     C = conv_matrix(kernel, (8, 8), s, "same")
-    assert np.linalg.matrix_rank(C) <= C.shape[0] < C.shape[1]
+    assert C.shape[0] < C.shape[1]
+    lost = np.linalg.svd(C)[2][-1]  # an image of norm 1 that leaves no trace
+    np.testing.assert_allclose(C @ lost, 0, atol=1e-9)
     assert not np.allclose(C.T @ C, np.eye(64))
 
 
@@ -494,3 +538,75 @@ def test_transpose_of_leaves_the_layer_alone():
     assert transpose.kernel.shape == conv.kernel.shape == (3, 2, 4)
     transpose.kernel.assign(transpose.kernel * 0)
     assert np.abs(conv.kernel).max() > 0
+
+
+# ---- The solutions of the exercises -------------------------------------------------
+
+CHAPTER = Path(__file__).resolve().parents[1] / "book" / "conv_transpose.md"
+
+
+@functools.cache
+def solution(label):
+    """What the code in the solution of an exercise defines, by running it."""
+    text = CHAPTER.read_text(encoding="utf-8")
+    block = re.search(
+        r"\{solution-start\} " + label + r"\n.*?\{solution-end\}", text, re.S
+    )
+    (code,) = re.findall(r"```\{code-cell\} ipython3\n(.*?)```", block[0], re.S)
+    rng = np.random.default_rng(0)
+    names = {
+        "np": np, "keras": keras, "layers": layers, "ops": ops,
+        "conv_size": conv_size, "output_padding_for": output_padding_for,
+        "normal": lambda *shape: rng.normal(size=shape).astype("float32"),
+        "table": lambda rows, columns: rows,
+    }  # fmt: skip
+    exec(code, names)
+    return names
+
+
+@SOME
+@given(
+    st.integers(1, 3), st.integers(1, 6), st.integers(1, 3), st.integers(1, 3),
+    st.integers(1, 4), st.integers(0, 3), st.integers(0, 99),
+)  # fmt: skip
+def test_solution_zeros_between_and_around(batch, size, c_in, c_out, s, more, seed):
+    kernel_size = s + more
+    rng = np.random.default_rng(seed)
+    y = rng.normal(size=(batch, size, c_in)).astype("float32")
+    kernel = rng.normal(size=(kernel_size, c_out, c_in)).astype("float32")
+    h = (size - 1) * s + kernel_size
+    # The kernel of the convolution whose transpose it is: c_out in, c_in out.
+    C = conv_matrix(kernel, h, s)
+    by_zeros = solution("ex-convt-zeros")["by_zeros"](y, kernel, s)
+    assert by_zeros.shape == (batch, h, c_out)
+    np.testing.assert_allclose(flat(by_zeros), flat(y) @ C, atol=ATOL)
+
+
+def test_solution_odd_sizes_come_back():
+    names = solution("ex-convt-odd")
+    assert names["encoder_sizes"] == [25, 13, 7, 4, 2]
+    assert names["naive"] == [2, 4, 8, 16, 32]
+    assert names["repaired"] == [2, 4, 7, 13, 25]
+    assert names["paddings"] == [None, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("k", "s"), [(2, 2), (4, 2), (6, 2), (3, 3), (6, 3)])
+def test_solution_even_parts(k, s):
+    kernel = np.random.default_rng(0).normal(size=(k, k, 3, 2)).astype("float32")
+    even = np.asarray(solution("ex-convt-even")["even_parts"](kernel, s))
+    sums = [even[i::s, j::s].sum((0, 1)) for i, j in np.ndindex(s, s)]
+    np.testing.assert_allclose(sums, np.broadcast_to(sums[0], (s * s, 3, 2)), atol=1e-5)
+    # The total and the differences inside a part stay what they were.
+    np.testing.assert_allclose(even.sum((0, 1)), kernel.sum((0, 1)), atol=1e-4)
+    change = even - kernel
+    for i, j in np.ndindex(s, s):
+        assert np.ptp(change[i::s, j::s], axis=(0, 1)).max() < 1e-5
+    again = solution("ex-convt-even")["even_parts"](even, s)
+    np.testing.assert_allclose(again, even, atol=1e-5)
+
+
+def test_solution_the_transpose_of_copying_is_adding():
+    names = solution("ex-convt-pool")
+    assert names["left"] == pytest.approx(names["right"], rel=1e-3, abs=1e-3)
+    wanted = names["large"].reshape(1, 5, 2, 6, 2, 3).sum((2, 4))
+    np.testing.assert_allclose(names["added"], wanted, atol=ATOL)

@@ -23,8 +23,9 @@ PADDINGS = ("valid", "same")
 def conv_size(input_size, kernel_size, strides=1, padding="valid", dilation_rate=1):
     """Return the output size of a convolution on one axis.
 
-    ``valid``: ``(input_size - reach) // strides + 1``; ``same``: ``input_size /
-    strides``, rounded up. Dumoulin and Visin (2016), relationship 6.
+    ``valid``: ``(input_size - reach) // strides + 1``, which is relationship 15 of
+    Dumoulin and Visin (2016) with p = 0. ``same``: ``input_size / strides``, rounded
+    up; Keras pads as much as that takes, so p is not given.
 
     Args:
         input_size: positions that go in, h.
@@ -100,7 +101,8 @@ def conv_input_sizes(
 ):
     """Return the range of input sizes that a convolution maps to ``output_size``.
 
-    There are ``strides`` of them: a stride forgets the remainder of a division.
+    There are ``strides`` of them: a stride forgets the remainder of a division, the
+    ``a`` of relationship 14 of Dumoulin and Visin (2016).
 
     Args:
         output_size: positions that come out of the convolution, h'.
