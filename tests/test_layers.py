@@ -168,6 +168,22 @@ def test_layer_norm_gradient_is_the_formula_and_the_finite_difference():
         assert found[index] == pytest.approx((moved[0] - moved[1]) / 2e-6, abs=1e-7)
 
 
+def test_layer_norm_sums_in_float32():
+    """The squares, and their sum, are beyond float16, which ends at 65504."""
+    x = np.float32([[-600, 600, 0, 300], [3e4, 6e4, 6e4, 4e4]])
+    low = LayerNorm(dtype="mixed_float16")(x)
+    np.testing.assert_allclose(low, LayerNorm()(x), atol=2e-3)
+
+
+def test_layer_norm_keeps_its_weights_in_float32():
+    """1.001 and 1.003 are 1 in bfloat16, and their difference would be lost."""
+    layer = LayerNorm(epsilon=1e-9, dtype="mixed_bfloat16")
+    layer.build((None, 2))
+    layer.set_weights([np.full(2, 1.001), np.full(2, -1.003)])
+    y = layer(np.float32([[1, -1]]))
+    assert float(y[0, 0]) == pytest.approx(-0.002, rel=0.01)
+
+
 def test_layer_norm_of_a_constant_example_is_beta():
     y = LayerNorm()(np.full((2, 4), 7.0, "float32"))
     np.testing.assert_array_equal(y, np.zeros((2, 4)))
@@ -421,6 +437,14 @@ def test_standardize_learns_in_fit_and_not_in_evaluate():
     model.evaluate(x + 100, y, verbose=0)
     for before, after in zip(moved, model.layers[0].get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
+
+
+def test_standardize_keeps_its_averages_in_float32():
+    """1.001 is 1 in bfloat16: a value of 1 would stand on the mean, not below it."""
+    layer = MovingStandardize(epsilon=1e-9, dtype="mixed_bfloat16")
+    layer.build((None, 1))
+    layer.set_weights([np.float32([1.001]), np.float32([1])])
+    assert float(layer(np.float32([[1]]))[0, 0]) == pytest.approx(-0.001, rel=0.01)
 
 
 def test_standardize_does_not_look_at_masked_positions():
