@@ -331,6 +331,10 @@ def test_a_constant_series_is_seen_in_every_precision(dtype, level):
         assert ratio.dtype == tf.float32 and float(ratio) == 0
 
 
+def test_a_small_variance_is_a_variance():
+    close(sharpe_ratio(np.tile([1.001, 0.999], 4).astype("float32")), 1e3, rtol=1e-2)
+
+
 def test_a_missing_return_is_not_taken_for_a_constant_series():
     holes = np.array([[0.1], [np.nan], [0.3]], "float32")
     assert np.isnan(float(NegativeSharpe()(holes, np.ones_like(holes))))
