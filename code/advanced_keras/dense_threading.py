@@ -655,7 +655,10 @@ def _check_rows(x, axis):
     """Return ``x`` as an array and ``axis`` counted from the front."""
     x = np.asarray(x)
     if not np.issubdtype(x.dtype, np.floating):
-        raise TypeError(f"x must be floating-point, got dtype {x.dtype}.")
+        raise TypeError(
+            "x must be floating-point (float16, float32 or float64), "
+            f"got dtype {x.dtype}."
+        )
     if isinstance(axis, bool) or not isinstance(axis, int):
         raise TypeError(f"axis must be an integer, got {axis!r}.")
     if not -x.ndim <= axis < x.ndim:
