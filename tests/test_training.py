@@ -1,5 +1,6 @@
 """The train step of the book against stock ``fit``; the recorder against the truth."""
 
+import functools
 import json
 import sys
 
@@ -23,6 +24,7 @@ from advanced_keras.training import (
     batch_size,
     global_norm,
     make_payments,
+    picture,
     record_step,
     train_by_hand,
 )
@@ -387,6 +389,8 @@ def test_clipped_model_reports_the_length_before_clipping():
     moved = [a - b for a, b in zip(model.get_weights(), before, strict=True)]
     length = np.sqrt(sum(np.sum(m**2) for m in moved))
     assert length == pytest.approx(0.5 * 1e-3, rel=1e-3)
+    assert set(model.test_on_batch(X, LABEL, return_dict=True)) == {"loss", "accuracy"}
+    assert len(model.evaluate(X, LABEL, verbose=0)) == 2  # no length of no gradient
 
 
 def test_zero_gradient_is_not_divided_by():
@@ -397,15 +401,19 @@ def test_zero_gradient_is_not_divided_by():
     assert all(np.all(np.isfinite(w)) for w in model.get_weights())
 
 
-@pytest.mark.parametrize("parts", [1, 2, 3, 7])
-def test_accumulated_parts_equal_one_batch(parts):
-    ours = fitted(AccumulatingModel, parts=parts)
+def test_accumulated_parts_equal_one_batch():
+    stock = fitted(keras.Model)
+    for parts in (1, 3, 7):
+        ours = fitted(AccumulatingModel, parts=parts)
+        assert weights_distance(ours, stock) <= 1e-6
+        for name, values in stock.history.history.items():
+            np.testing.assert_allclose(ours.history.history[name], values, rtol=1e-5)
+
+
+def test_more_parts_than_examples_in_a_graph():
+    """The last batch has 2 examples, and the graph doesn't know it."""
+    ours = fitted(AccumulatingModel, parts=3, eager=False)
     assert weights_distance(ours, fitted(keras.Model)) <= 1e-6
-    logs = ours.fit(X, LABEL, batch_size=BATCH, shuffle=False, verbose=0).history
-    again = fitted(keras.Model)
-    expected = again.fit(X, LABEL, batch_size=BATCH, shuffle=False, verbose=0).history
-    for name, values in expected.items():
-        np.testing.assert_allclose(logs[name], values, rtol=1e-5)
 
 
 def test_accumulated_parts_with_example_weights():
@@ -462,7 +470,8 @@ def test_save_and_load_without_custom_objects(cls, options, tmp_path):
     for name, value in options.items():
         assert getattr(loaded, name) == value
     for each in (model, loaded):  # and they go on alike
-        each.fit(X, LABEL, batch_size=BATCH, shuffle=False, verbose=0)
+        each.run_eagerly, each.train_function = True, None
+        each.train_on_batch(X, LABEL)
     assert weights_distance(model, loaded) == 0.0
 
 
@@ -974,6 +983,16 @@ def test_record_refuses_what_it_cannot_do():
         record_step(3, groups={"v": [v]})
     with pytest.raises(ValueError, match="groups must be given when step is a func"):
         record_step(len)
+    with pytest.raises(ValueError, match="step and follow must be written in Python"):
+        record_step(len, [1], groups={"v": [v]})
+    with pytest.raises(
+        ValueError, match="step and follow must be functions with a def"
+    ):
+        record_step(lambda: v.assign(2.0), groups={"v": [v]})
+    scope = {}
+    exec("def typed(): pass", scope)
+    with pytest.raises(ValueError, match=r"source text can be read, got 'typed'"):
+        record_step(scope["typed"], groups={"v": [v]})
     with pytest.raises(TypeError, match="groups must be a dict"):
         record_step(model, (x, y), groups=[v])
     with pytest.raises(TypeError, match=r"groups\['w'\] must be variables"):
@@ -1013,3 +1032,276 @@ def test_record_is_shown_as_table_and_figure():
     assert "y_pred = self(x, training=True)" in drawn.alt
     assert record.figure(alt="words").alt == "words"
     assert set(record._repr_mimebundle_()) == {"text/html", "text/latex", "text/plain"}
+
+
+def one_kernel():
+    return tf.Variable(1.0, name="v")
+
+
+def passes_on(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        return function(*args)
+
+    return wrapper
+
+
+def test_decorated_steps_and_other_callables():
+    v = one_kernel()
+
+    @passes_on
+    def step(x):
+        v.assign(x)
+
+    record = record_step(step, tf.constant(2.0), groups={"v": [v]})
+    assert [(e.line, e.kind) for e in record.events] == [(2, "call"), (3, "line")]
+
+    def scaled(x, factor):
+        v.assign(factor * x)
+
+    half = functools.partial(scaled, factor=0.5)
+    assert record_step(half, tf.constant(2.0), groups={"v": [v]}).name == "scaled"
+
+    @functools.wraps(scaled)
+    def instead(x):
+        return x
+
+    with pytest.raises(ValueError, match="which ran another function in its place"):
+        record_step(instead, 1.0, groups={"v": [v]})
+
+
+def test_inherited_step_is_followed():
+    class Mine(StandardModel):
+        def train_step(self, data):
+            logs = super().train_step(data)
+            return logs
+
+    model, x, y, _ = plain(Mine)
+    model.train_on_batch(x, y)
+    record = record_step(model, (x, y), follow=[StandardModel.train_step])
+    assert record.name == "Mine.train_step"
+    ((event, _), *_) = record.changes("weights")
+    assert (event.function, event.depth) == ("StandardStep.train_step", 1)
+    places = [row[0] for row in record.table().rows]
+    assert places[0] == "Mine.train_step 1"
+    assert "in the whole step" not in record.figure().alt
+
+
+def test_a_shared_gradient_keeps_its_two_names():
+    """In a + b, TensorFlow returns one tensor for both."""
+    a, b = tf.Variable(1.0, name="a"), tf.Variable(2.0, name="b")
+
+    def step():
+        with tf.GradientTape() as tape:
+            loss = a + b
+        gradients = tape.gradient(loss, {"one": a, "two": b})
+        one = gradients["one"]
+        return one
+
+    record = record_step(step, groups={"all": [a, b]})
+    assert [each.of for each in record.products("gradients")] == ["a:0", "b:0"]
+    assert record.products("one")[0].of == "a:0"
+
+
+def test_what_surrounds_a_function_is_no_argument():
+    rate, shift, v = 0.1, tf.constant(2.0), one_kernel()
+
+    def step(x, *rest):
+        y = x * rate + shift + rest[0]
+        v.assign(y)
+
+    record = record_step(step, 1.0, 2.0, groups={"v": [v]})
+    assert [e.path for e in record.events[0].produces] == ["x", "rest[0]"]
+
+
+def test_return_inside_a_block_and_several_lines():
+    v = one_kernel()
+
+    def step(x):
+        for _ in range(2):
+            with (
+                tf.GradientTape() as one,
+                tf.GradientTape() as two,
+            ):
+                ys = [
+                    v * x * k
+                    for k in range(2)
+                ]  # fmt: skip
+                if len(ys) == 2:
+                    return (
+                        ys[0],
+                        one, two,
+                    )  # fmt: skip
+
+    record = record_step(step, tf.constant(3.0), groups={"v": [v]})
+    kinds = [(e.line, e.kind, e.tapes) for e in record.events]
+    assert kinds == [
+        (1, "call", 0),
+        (2, "line", 0),
+        (3, "line", 0),
+        (7, "line", 2),
+        (11, "line", 2),
+        (12, "return", 2),
+        (3, "exit", 2),
+    ]
+    assert record.products("return")[0].id == "step:12#1/return[0]"
+    assert len(record.products("ys")) == 2
+    with pytest.raises(ValueError, match="name must be bound"):
+        record.products("k")
+
+
+def test_a_line_that_takes_back_its_change_changed_nothing():
+    v = one_kernel()
+
+    def helper():
+        return float(v)
+
+    def step():
+        back = v.assign_add(1.0), helper(), v.assign_sub(1.0)
+        return back[1]
+
+    record = record_step(step, groups={"v": [v]}, follow=[helper])
+    assert record.result == 2.0 and record.changes() == []
+
+
+def test_numbers_that_overflow_and_other_dtypes():
+    values = {
+        "real": [np.inf, -np.inf, 1.0],
+        "whole": np.array(2**62 + 1),
+        "complex": np.array(1 + 2j),
+        "half": np.array(1.0, "float16"),
+        "text": np.array("a"),
+        "truth": np.array(True),
+    }
+    variables = [tf.Variable(value, name=name) for name, value in values.items()]
+    other = [[1.0, -np.inf, np.inf], 2**62, 2 - 1j, 2.0, "b", False]
+
+    def step():
+        for variable, value in zip(variables, other, strict=True):
+            variable.assign(value)
+        z = variables[0] * 2.0
+        return z
+
+    before = [variable.numpy() for variable in variables]
+    record = record_step(step, groups={"all": variables}, restore=True)
+    assert [change.entries for _, change in record.changes()] == [2, 1, 1, 1, 1, 1]
+    assert record.changes()[2][1].norm == pytest.approx(np.sqrt(10))
+    for variable, value in zip(variables, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+    json.dumps(record.to_dict(), allow_nan=False)
+
+
+def test_freezing_inside_the_step_changes_no_number():
+    """As GANs do: setting ``trainable`` moves variables from list to list."""
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(1), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.train_on_batch(X, Y)
+    first = model.layers[0]
+
+    class Freezing:
+        def __call__(self, x):
+            first.trainable = False
+            y = model(x)
+            model.layers[1].bias.assign([5.0])
+            first.trainable = True
+            return y
+
+    groups = {
+        "weights": lambda: model.trainable_variables,
+        "state": lambda: model.non_trainable_variables,
+    }
+    before = model.get_weights()
+    record = record_step(Freezing(), tf.constant(X), groups=groups, restore=True)
+    assert [c.path for _, c in record.changes()] == [model.layers[1].bias.path]
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_followed_layer_in_half_precision_and_in_a_graph():
+    keras.utils.set_random_seed(0)
+
+    class Layer(layers.Layer):
+        def build(self, shape):
+            self.kernel = self.add_weight(shape=(6, 1), name="kernel")
+            self.built = True
+
+        def call(self, x):
+            y = x @ self.kernel  # in float16
+            return y
+
+    layer = Layer(dtype="mixed_float16")
+    layer.build((None, 6))
+
+    def step(x):
+        y = layer(x)
+        z = tf.vectorized_map(layer, x[:, None])  # builds a graph
+        return y, z
+
+    record = record_step(
+        step, tf.constant(X), groups={"layer": layer}, follow=[layer.call]
+    )
+    assert record.changes() == []
+    assert record.products("y")[0].dtype == "float16"
+    assert sum(event.kind == "call" for event in record.events) == 3
+
+
+def test_another_tracer_is_given_back():
+    """Such as a debugger or coverage; and one record may be made inside another."""
+    seen, v = [], one_kernel()
+
+    def tracer(frame, event, arg):
+        seen.append(event)
+
+    def inner():
+        v.assign_add(1.0)
+
+    def outer():
+        nested = record_step(inner, groups={"v": [v]})
+        v.assign_add(1.0)
+        return nested
+
+    before = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        record = record_step(outer, groups={"v": [v]})
+        kept = sys.gettrace() is tracer
+    finally:
+        sys.settrace(before)
+    assert kept and seen
+    assert len(record.result.changes()) == 1
+    assert [(e.line, c.norm) for e, c in record.changes()] == [(2, 1.0), (3, 1.0)]
+
+
+def test_an_error_that_the_step_catches():
+    v = one_kernel()
+
+    def helper():
+        with tf.GradientTape():
+            v.assign(3.0)
+            raise ValueError
+
+    def step():
+        try:
+            helper()
+        except ValueError:
+            v.assign(4.0)
+        return v.read_value()
+
+    record = record_step(step, groups={"v": [v]}, follow=[helper])
+    assert [(e.function, c.norm) for e, c in record.changes()] == [
+        ("helper", 2.0),
+        ("step", 1.0),
+    ]
+    assert [e.tapes for e in record.events if e.function == "step"] == [0] * 6
+
+
+def test_long_names_of_groups_have_room(monkeypatch):
+    names = ["discriminator_optimizer", "w"]
+    variables = [keras.Variable(1.0) for _ in names]
+    groups = {name: [v] for name, v in zip(names, variables, strict=True)}
+    record = record_step(toy_step, *variables, tf.constant(1.0), groups=groups)
+    monkeypatch.setattr(picture, "show", lambda figure, alt: figure)
+    texts = {text.get_text(): text for text in record.figure().axes[0].texts}
+    parts = ("discriminator_", "optimizer", "w")
+    first, second, other = (texts[part].get_window_extent() for part in parts)
+    assert first.x1 < other.x0 and second.y1 <= first.y0 + 2

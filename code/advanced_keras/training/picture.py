@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 MONO, SANS = "DejaVu Sans Mono", "DejaVu Sans"
 CODE, TEXT = 7.4, 7.6  # sizes of letters
 LETTER = 0.602 * CODE  # width of one letter of code, in points
-WIDTH = 50  # letters in a line of code
+WIDTH = 43  # letters in a line of code
 ROW = 12.0  # height of a line
 LEFT, GAP = 26.0, 8.0
-MAKES, GROUP = 128.0, 50.0  # widths of columns
+MAKES, GROUP = 116.0, 46.0  # widths of columns, of a group at least
 
 
 def shown(record: StepRecord, silent: bool) -> list[Event]:
@@ -140,6 +140,8 @@ def _wrap(text: str, width: int, margin: str) -> list[str]:
     """Break code at blanks; a word that is too long, behind its first bracket."""
     room = width - len(margin) - 2
     parts = [p.replace("(", "(\0 ", 1) if len(p) > room else p for p in text.split()]
+    parts = " ".join(parts).split(" ")
+    parts = [p.replace(".", ".\0 ") if len(p) > room else p for p in parts]
     style = {"initial_indent": margin, "subsequent_indent": margin + "  "}
     lines = textwrap.wrap(" ".join(parts), width, **style)
     return [line.replace("\0 ", "").replace("\0", "") for line in lines]
@@ -187,19 +189,21 @@ def figure_of(
     cells = [(_lines(event, margin), _wrapped(event)) for event in events]
     heights = [ROW * max(len(code), len(makes), 1) + 5 for code, makes in cells]
     right = LEFT + WIDTH * LETTER + GAP + MAKES
-    width, height = right + GROUP * len(groups) + 4, sum(heights) + 2 * ROW + 26
+    middles, width = _columns(groups, right)
+    top = ROW * max(len(_heading(group)) for group in groups or [""])
+    height = top + sum(heights) + ROW + 26
     figure, axes = _canvas(width, height)
     tints = {group: colors.get(group, PALETTE.get(group, INK)) for group in groups}
-    _head(axes, groups, tints, right)
-    y = ROW + 10.0
+    _head(axes, middles, tints, right)
+    y = top + 10.0
     for event, (code, makes), tall in zip(events, cells, heights, strict=True):
         _row(axes, event, code, makes, y, tall)
-        _marks(axes, record, groups, tints, counts(record, event), right, y + tall / 2)
+        _marks(axes, record, middles, tints, counts(record, event), y + tall / 2)
         y += tall
         _rule(axes, y, width)
     _text(axes, right - 6, y + ROW, "in the whole step", ha="right")
     total = counts(record, None)
-    _marks(axes, record, groups, tints, total, right, y + ROW, total=True)
+    _marks(axes, record, middles, tints, total, y + ROW, total=True)
     with rc_context({"figure.constrained_layout.use": False}):
         return show(figure, alt or words(record))
 
@@ -218,18 +222,39 @@ def _wrapped(event: Event) -> list[tuple[str, str | None]]:
     """What a line made, broken into lines, each with its role."""
     found = []
     for text, role in made(event):
-        pieces = textwrap.wrap(text, 28, subsequent_indent="   ")
+        pieces = textwrap.wrap(text, 26, subsequent_indent="   ")
         found += [(piece, role) for piece in pieces]
     return found
 
 
-def _head(axes: Axes, groups: list[str], tints: Mapping[str, str], right: float):
-    _text(axes, LEFT, ROW / 2 + 2, "the line", weight="bold")
-    _text(axes, right - MAKES, ROW / 2 + 2, "makes", weight="bold")
-    for index, group in enumerate(groups):
-        x = right + GROUP * (index + 0.5)
+def _heading(group: str) -> list[str]:
+    """The name of a group, broken behind underscores: ``critic_`` ``optimizer``."""
+    return group.replace("_", "_ ").split()
+
+
+def _columns(groups: list[str], right: float) -> tuple[dict[str, float], float]:
+    """The middle of each group's column, as wide as its name, and the last edge."""
+    middles = {}
+    for group in groups:
+        letters = max(map(len, _heading(group)))
+        wide = max(GROUP, 0.7 * TEXT * letters + 6)
+        middles[group] = right + wide / 2
+        right += wide
+    return middles, right + 4
+
+
+def _head(
+    axes: Axes, middles: Mapping[str, float], tints: Mapping[str, str], right: float
+) -> None:
+    last = max((len(_heading(group)) for group in middles), default=1) - 1
+    y = ROW / 2 + 2
+    _text(axes, LEFT, y + ROW * last, "the line", weight="bold")
+    _text(axes, right - MAKES, y + ROW * last, "makes", weight="bold")
+    for group, x in middles.items():
         style = {"color": tints[group], "ha": "center", "weight": "bold"}
-        _text(axes, x, ROW / 2 + 2, group, **style)
+        lines = _heading(group)
+        for index, line in enumerate(lines, last + 1 - len(lines)):
+            _text(axes, x, y + ROW * index, line, **style)
 
 
 def _row(axes: Axes, event: Event, code, makes, y: float, tall: float) -> None:
@@ -248,12 +273,9 @@ def _row(axes: Axes, event: Event, code, makes, y: float, tall: float) -> None:
         _text(axes, x, start + ROW * index, text, color=tint)
 
 
-def _marks(
-    axes: Axes, record, groups, tints, found, right: float, y: float, total=False
-) -> None:
+def _marks(axes: Axes, record, middles, tints, found, y: float, total=False) -> None:
     """A box with the number of changed variables, or a dot where none changed."""
-    for index, group in enumerate(groups):
-        x = right + GROUP * (index + 0.5)
+    for group, x in middles.items():
         n, _ = found.get(group, (0, 0.0))
         if n or total:
             text = f"{n} of {len(record.groups[group])}"

@@ -166,13 +166,14 @@ def record_step(
             that has ``variables`` (model, layer, optimizer), or a function that
             returns a list. By default :func:`~.values.groups_of` the model.
         follow: functions and methods that the step calls whose lines are recorded too.
-        restore: give all variables the values back that they had before.
+        restore: give the variables of all groups the values back that they had before,
+            also if the step fails.
 
     Raises:
         TypeError: if ``step`` can't be called, or a group holds no variables.
         ValueError: if a model isn't compiled, if the groups of a function are missing,
-            if a variable is in two groups, or if ``restore`` is set and the step made
-            new variables.
+            if a variable is in two groups, if there is no source text, or if
+            ``restore`` is set and the step made new variables.
     """
     function, args, groups = _prepared(step, args, groups)
     watched = Groups(groups)
@@ -182,6 +183,11 @@ def record_step(
     finally:
         if restore:
             _put_back(watched, recorder.before)
+    if not recorder.events:
+        raise ValueError(
+            f"step must run when it is called, got {function!r}, which ran another "
+            "function in its place."
+        )
     variables = watched.now()
     ids = {
         name: tuple(key for key, (group, _) in variables.items() if group == name)
@@ -223,7 +229,7 @@ def _put_back(groups: Groups, before: Mapping[str, np.ndarray]) -> None:
     created = []
     for key, (_, variable) in groups.now().items():
         if key in before:
-            variable.assign(before[key].astype(variable.numpy().dtype))
+            variable.assign(before[key])
         else:
             created.append(path_of(variable))
     if created:

@@ -21,15 +21,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..tracing.record import Source, code_of
+from ..tracing.record import Source, _argument_names, code_of
 from .values import (
     Change,
     Groups,
     Product,
     describe,
+    entries_of,
     is_array,
     is_variable,
     leaves,
+    length,
     numbers,
     path_of,
 )
@@ -78,6 +80,7 @@ class _Frame:
     depth: int
     node: ast.stmt | None = None
     event: Event | None = None
+    returning: Event | None = None
     values: dict[str, Any] = field(default_factory=dict)
     made: dict[str, list[str]] = field(default_factory=dict)
 
@@ -91,11 +94,11 @@ class Recorder:
     """
 
     def __init__(self, functions: list[Callable], groups: Groups):
-        codes = list(dict.fromkeys(code_of(plain(each)) for each in functions))
+        codes = list(dict.fromkeys(map(_code, functions)))
         names = Counter(code.co_name for code in codes)
-        self.sources = {code: Source(code) for code in codes}
+        self.sources = {code: _source(code) for code in codes}
         self.names = {
-            c: c.co_name if names[c.co_name] == 1 else c.co_qualname for c in codes
+            c: c.co_name if names[c.co_name] == 1 else _qualified(c) for c in codes
         }
         self.groups = groups
         self.before = groups.snapshot()
@@ -146,6 +149,8 @@ class Recorder:
         elif event == "return":
             self._close(state, frame)
             if arg is not None:
+                # a `with` block may end between the statement and the return
+                state.event = state.returning or state.event
                 self._make(state, "return", list(leaves("return", arg)))
             del self._frames[frame]
         return self._on_event
@@ -168,6 +173,8 @@ class Recorder:
             reads=_reads(node, state.made) if kind in ("line", "return") else (),
         )
         self.events.append(state.event)
+        if kind == "return":
+            state.returning = state.event
 
     def _close(self, state: _Frame, frame: FrameType) -> None:
         if state.event.kind != "call":  # its arguments were bound when it opened
@@ -191,8 +198,9 @@ class Recorder:
                     continue
                 new.setdefault(name, []).append((path, leaf))
         for name, found in new.items():
-            if state.event.kind == "call":
-                found = [pair for pair in found if _is_data(pair[1])]
+            if state.event.kind == "call":  # not what comes from around the function
+                given = name in _argument_names(frame.f_code)
+                found = [pair for pair in found if given and _is_data(pair[1])]
             self._make(state, name, found)
 
     def _make(self, state: _Frame, name: str, found: list[tuple[str, Any]]) -> None:
@@ -216,11 +224,15 @@ class Recorder:
         """Compare all variables with the last look, and book changes on ``event``."""
         found = {change.variable: change for change in event.changes}
         for key, (group, variable) in self.groups.now().items():
-            value, last = numbers(variable), self.now.get(key)
-            if last is not None and np.array_equal(value, last, equal_nan=True):
+            value, last = entries_of(variable), self.now.get(key)
+            if last is not None and _equal(last, value).all():
                 continue
+            self.now[key] = value
             old = self._old.setdefault((event.index, key), last)
             size, entries = _difference(old, value)
+            if not entries and value.size:  # there and back again
+                found.pop(key, None)
+                continue
             found[key] = Change(
                 id=f"{event.id}/{key}",
                 group=group,
@@ -231,7 +243,6 @@ class Recorder:
                 entries=entries,
                 created=old is None,
             )
-            self.now[key] = value
         event.changes = tuple(found.values())
 
     @contextlib.contextmanager
@@ -241,7 +252,7 @@ class Recorder:
         saved = tape.gradient, tape.__enter__, tape.__exit__
 
         def gradient(tape, target, sources, *args, **kwargs):
-            result = saved[0](tape, target, sources, *args, **kwargs)
+            result = _apart(saved[0](tape, target, sources, *args, **kwargs))
             pairs = zip(_flat(result), _flat(sources), strict=True)
             for value, source in pairs:
                 if value is not None:
@@ -271,6 +282,42 @@ class Recorder:
 def plain(function: Any) -> Any:
     """The Python function inside a ``tf.function``; others as they are."""
     return getattr(function, "python_function", function)
+
+
+def _code(function: Callable) -> CodeType:
+    """The code that is watched when a function is.
+
+    Raises:
+        ValueError: if it isn't a function with a ``def`` in Python.
+    """
+    try:
+        return code_of(plain(function))
+    except ValueError:
+        raise ValueError(
+            f"step and follow must be written in Python, got {function!r}."
+        ) from None
+
+
+def _source(code: CodeType) -> Source:
+    """The text of a function.
+
+    Raises:
+        ValueError: if it can't be found, or holds no ``def``.
+    """
+    try:
+        source = Source(code)
+        _definition(source, code)
+    except ValueError:
+        raise ValueError(
+            "step and follow must be functions with a def whose source text can be "
+            f"read, got {code.co_name!r} from {code.co_filename!r}."
+        ) from None
+    return source
+
+
+def _qualified(code: CodeType) -> str:
+    """The name with its class: ``Critic.train_step``."""
+    return code.co_qualname.rpartition("<locals>.")[2]
 
 
 @contextlib.contextmanager
@@ -351,12 +398,32 @@ def _same(one: Any, other: Any) -> bool:
     return one is other
 
 
+def _equal(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Which entries are the same; nan equals nan. Another shape: none is."""
+    if old.shape != new.shape:
+        return np.zeros((), bool)
+    return (old == new) | ((old != old) & (new != new))
+
+
 def _difference(old: np.ndarray | None, new: np.ndarray) -> tuple[float, int]:
     """Length of the change of a variable, and how many entries changed."""
     if old is None or old.shape != new.shape:
         return 0.0, int(new.size)
-    changed = ~((old == new) | (np.isnan(old) & np.isnan(new)))
-    return float(np.sqrt(np.sum((new - old)[changed] ** 2))), int(changed.sum())
+    changed = ~_equal(old, new)
+    before, after = numbers(old)[changed], numbers(new)[changed]
+    if after.dtype.kind not in "fc":  # strings
+        return 0.0, int(changed.sum())
+    return length(after - before), int(changed.sum())
+
+
+def _apart(gradients: Any) -> Any:
+    """The same gradients, each a tensor of its own: in a + b, TensorFlow shares one."""
+    seen: set[int] = set()
+    found = []
+    for value in _flat(gradients):
+        found.append(tf.identity(value) if id(value) in seen else value)
+        seen |= set() if value is None else {id(value)}
+    return keras.tree.pack_sequence_as(gradients, found)
 
 
 def _flat(value: Any) -> list[Any]:

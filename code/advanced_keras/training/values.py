@@ -90,15 +90,35 @@ def leaves(path: str, value: Any, depth: int = 4) -> Iterator[tuple[str, Any]]:
             yield from leaves(f"{path}[{key!r}]", item, depth - 1)
 
 
+def entries_of(variable: Any) -> np.ndarray:
+    """The entries of a variable as a copy, in its own dtype.
+
+    Also where a layer's half precision would round what it reads, and where a graph
+    is being built.
+    """
+    if isinstance(variable, keras.Variable) and variable._value is not None:
+        variable = variable._value  # what is stored: never autocast
+    with tf.init_scope():
+        return np.array(variable.numpy())
+
+
 def numbers(value: Any) -> np.ndarray:
-    """The entries of a tensor or variable as a copy, in double precision if real."""
+    """The entries of a tensor or array as a copy, in double precision if they can."""
     if isinstance(value, tf.IndexedSlices):  # the sparse gradient of an embedding
         value = tf.convert_to_tensor(value)
     array = np.array(value.numpy() if hasattr(value, "numpy") else value)
+    if array.dtype.kind == "c":
+        return array.astype("complex128")
     try:
         return array.astype("float64")
     except (TypeError, ValueError):  # strings
         return array
+
+
+def length(array: np.ndarray) -> float:
+    """Square root of the sum of squares; inf or nan if the entries are."""
+    with np.errstate(all="ignore"):
+        return float(np.sqrt(np.sum(np.abs(array) ** 2)))
 
 
 def describe(value: Any) -> dict[str, Any]:
@@ -119,12 +139,13 @@ def describe(value: Any) -> dict[str, Any]:
 
 
 def summary(array: np.ndarray) -> dict[str, float | None]:
-    """Value, norm and mean of an array; nothing for strings and empty arrays."""
+    """Value, norm and mean of real numbers; nothing for others and empty arrays."""
     if array.dtype.kind != "f" or not array.size:
         return {}
     value = float(array.reshape(-1)[0]) if array.size == 1 else None
-    norm = float(np.sqrt(np.sum(array**2)))
-    return {"value": value, "norm": norm, "mean": float(array.mean())}
+    with np.errstate(all="ignore"):  # a step that diverges is worth a look, too
+        mean = float(array.mean())
+    return {"value": value, "norm": length(array), "mean": mean}
 
 
 def _dtype(value: Any) -> str:
@@ -138,6 +159,9 @@ def path_of(variable: Any) -> str:
 
 class Groups:
     """Variables in named groups, looked up anew each time: some are made in the step.
+
+    A variable keeps the group and the id under which it was first seen, even if the
+    step sets ``trainable`` of a layer, which moves its variables to another list.
 
     Args:
         sources: for each name a list of variables, an object that has ``variables``
@@ -155,26 +179,30 @@ class Groups:
                 f"{{'weights': model.trainable_variables}}, got {sources!r}."
             )
         self.sources = dict(sources)
-        self.now()
+        self._found: dict[str, tuple[str, Any]] = {}
+        self._owner: dict[int, str] = {}
+        self.now(first=True)
 
-    def now(self) -> dict[str, tuple[str, Any]]:
+    def now(self, *, first: bool = False) -> dict[str, tuple[str, Any]]:
         """Id of each variable, with its group and the variable itself."""
-        found: dict[str, tuple[str, Any]] = {}
-        owner: dict[int, str] = {}
         for name, source in self.sources.items():
-            for index, variable in enumerate(_variables(name, source)):
-                other = owner.setdefault(id(variable), name)
-                if other != name:
+            count = sum(group == name for group, _ in self._found.values())
+            for variable in _variables(name, source):
+                new = id(variable) not in self._owner
+                other = self._owner.setdefault(id(variable), name)
+                if first and other != name:
                     raise ValueError(
                         f"groups must not share variables, got {path_of(variable)!r} "
                         f"in {other!r} and in {name!r}."
                     )
-                found[f"{name}[{index}]"] = (name, variable)
-        return found
+                if new:
+                    self._found[f"{name}[{count}]"] = (name, variable)
+                    count += 1
+        return dict(self._found)
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """A copy of every variable's entries."""
-        return {key: numbers(variable) for key, (_, variable) in self.now().items()}
+        return {key: entries_of(variable) for key, (_, variable) in self.now().items()}
 
 
 def _variables(name: str, source: Any) -> list[Any]:

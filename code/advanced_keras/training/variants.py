@@ -122,6 +122,11 @@ class ClippedModel(_Variant):
         self.optimizer.apply(clipped, self.trainable_variables)
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """The default step; it takes no gradient, so it reports no length."""
+        logs = super().test_step(data)
+        return {key: value for key, value in logs.items() if key != "gradient_norm"}
+
 
 @keras.saving.register_keras_serializable(package="advanced_keras")
 class AccumulatingModel(_Variant):
@@ -132,8 +137,9 @@ class AccumulatingModel(_Variant):
 
     Args:
         *args: inputs and outputs, as for ``keras.Model``.
-        parts: into how many parts a batch is cut; a batch with fewer examples is cut
-            into single ones.
+        parts: into how many parts a batch is cut. No batch should have fewer examples,
+            the last one included: in a graph, whose batches have no fixed size, some
+            parts would be empty. Losses of Keras take that, ``ops.mean`` doesn't.
         **kwargs: as for ``keras.Model``.
 
     Raises:
