@@ -188,6 +188,8 @@ class Recorder:
     def run(self, function, args, kwargs) -> Recorder:
         """Call ``function`` under the watch; restore whatever watched before."""
         before = sys.gettrace()
+        # Python 3.12 looks only here, at the start, whether opcodes are asked for.
+        sys._getframe().f_trace_opcodes = True
         sys.settrace(self._on_call)
         try:
             self.result = function(*args, **kwargs)
@@ -200,6 +202,7 @@ class Recorder:
         if frame.f_code is not self.code or self._frame is not None:
             return None
         self._frame = frame
+        frame.f_trace = self._on_event  # Python 3.13 wants it before the next line
         frame.f_trace_opcodes = True  # so that `a = f(); b = g()` is two events
         arguments = _argument_names(self.code)
         first = self.last
