@@ -24,6 +24,10 @@ TESTED_AS = {
     "custom_layers": "test_layers",
     "dense_threading": "test_dense_threading",
     "conv_transpose": "test_conv_transpose",
+    "autoencoder": "test_autoencoder",
+    "vae": "test_vae",
+    "gan": "test_gan",
+    "wgan_gp": "test_wgan_gp",
 }
 
 

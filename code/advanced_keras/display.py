@@ -14,6 +14,7 @@ import functools
 import hashlib
 import html
 import io
+import json
 import os
 import re
 import shutil
@@ -23,7 +24,9 @@ from typing import Any
 
 import matplotlib
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from advanced_keras._quiet import quiet_stderr
 
@@ -150,6 +153,155 @@ def draw_dot(source: str, alt: str) -> Picture:
         svg = graph.draw(format="svg", prog="dot").decode()
         pdf = graph.draw(format="pdf", prog="dot")
     return Picture(svg, pdf, alt)
+
+
+def mosaic(images, columns: int, gap: int = 1) -> np.ndarray:
+    """Lay images side by side, row by row, as one picture for ``imshow``.
+
+    Args:
+        images: ``(count, rows, columns, channels)``, or without the last axis; any
+            range. One channel is dropped.
+        columns: images in a row; the last row is filled up.
+        gap: pixels between neighbours.
+
+    Returns:
+        ``(rows, columns)`` or ``(rows, columns, channels)``; gaps and places that
+        are left over have the mean of the smallest and largest value.
+
+    Raises:
+        ValueError: if ``images`` has another shape or is empty, or ``columns`` is
+            not an integer of at least 1, or ``gap`` of at least 0.
+    """
+    images = np.asarray(images)
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or 0 in images.shape:
+        raise ValueError(
+            "images must have shape (count, rows, columns, channels) or (count, rows, "
+            f"columns), none of them 0; got {images.shape}."
+        )
+    _check_integer("columns", columns, 1)
+    _check_integer("gap", gap, 0)
+    count, h, w, c = images.shape
+    rows = -(-count // columns)
+    shape = rows * (h + gap) - gap, columns * (w + gap) - gap, c
+    picture = np.full(shape, (images.min() + images.max()) / 2, dtype=float)
+    for place, image in enumerate(images):
+        top, left = place // columns * (h + gap), place % columns * (w + gap)
+        picture[top : top + h, left : left + w] = image
+    return picture[..., 0] if c == 1 else picture
+
+
+class Film:
+    """Pictures over time: a slider on a page, a strip of a few of them on paper.
+
+    Args:
+        frames: grey pictures ``(count, rows, columns)``, 0 is black and 1 is white;
+            see :func:`mosaic`.
+        labels: for each frame what it is, in words: ``step 200, loss 0.61``.
+        alt: what the film shows, in words.
+        printed: how many frames the strip has, first and last included.
+        zoom: screen pixels for each pixel of a frame.
+
+    Raises:
+        ValueError: if a length does not fit or a value is not from 0 to 1.
+    """
+
+    def __init__(self, frames, labels, alt: str, printed: int = 4, zoom: int = 1):
+        frames = np.asarray(frames, dtype=float)
+        if frames.ndim != 3 or 0 in frames.shape:
+            raise ValueError(
+                f"frames must have shape (count, rows, columns), got {frames.shape}."
+            )
+        if not (np.isfinite(frames).all() and frames.min() >= 0 and frames.max() <= 1):
+            raise ValueError(
+                f"frames must be from 0 (black) to 1 (white), got {frames.min():.3g} "
+                f"to {frames.max():.3g}."
+            )
+        if len(labels) != len(frames):
+            raise ValueError(
+                f"labels must have one text for each of the {len(frames)} frames, got "
+                f"{len(labels)}."
+            )
+        if not isinstance(alt, str) or not alt.strip():
+            raise ValueError(f"alt must say what the film shows, got {alt!r}.")
+        _check_integer("printed", printed, 1)
+        _check_integer("zoom", zoom, 1)
+        self.frames, self.alt, self.zoom = frames, alt, zoom
+        self.labels = [str(label) for label in labels]
+        self.printed = min(printed, len(frames))
+
+    def strip(self) -> Picture:
+        """The frames that are printed, side by side, each with its label below."""
+        places = np.linspace(0, len(self.frames) - 1, self.printed).round().astype(int)
+        h, w = self.frames.shape[1:]
+        wide = 6.4 / len(places)
+        figure, axes = plt.subplots(
+            1, len(places), figsize=(6.4, wide * h / w + 0.35), squeeze=False
+        )
+        for ax, place in zip(axes[0], places, strict=True):
+            ax.imshow(self.frames[place], cmap="gray", vmin=0, vmax=1)
+            ax.set(xticks=[], yticks=[])
+            ax.set_xlabel(self.labels[place].replace(", ", "\n"), fontsize=7)
+        return show(figure, self.alt)
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        strip = self.strip()
+        return {
+            "text/html": self._html(),
+            "application/pdf": base64.b64encode(strip.pdf).decode(),
+            "text/plain": self.alt,
+        }
+
+    def _html(self) -> str:
+        """All frames below each other in one image; a window shows one of them.
+
+        Without scripts the window shows the last frame, and the slider is hidden.
+        """
+        count, h, w = self.frames.shape
+        last = count - 1
+        labels = html.escape(json.dumps(self.labels), quote=True)
+        move = (
+            "const f=this.closest('.ak-film');"
+            "const l=JSON.parse(f.dataset.labels)[this.value];"
+            "f.querySelector('img').style.transform="
+            f"'translateY(-'+100*this.value/{count}+'%)';"
+            "f.querySelector('output').textContent=l;"
+            "this.setAttribute('aria-valuetext',l)"
+        )
+        return (
+            f'<div class="ak-film" data-labels="{labels}">'
+            f'<div style="width:{w * self.zoom}px;max-width:100%;'
+            f'aspect-ratio:{w}/{h};overflow:hidden;margin:0 auto">'
+            f'<img src="{self._sprite()}" alt="{html.escape(self.alt, quote=True)}" '
+            f'style="width:100%;max-width:none;height:auto;display:block;'
+            f'image-rendering:pixelated;transform:translateY(-{100 * last / count}%)">'
+            "</div>"
+            f'<input type="range" min="0" max="{last}" value="{last}" step="1" '
+            f'aria-label="Frame of the film" '
+            f'aria-valuetext="{html.escape(self.labels[last], quote=True)}" '
+            f'oninput="{html.escape(move, quote=True)}">'
+            f"<output>{html.escape(self.labels[last])}</output></div>"
+        )
+
+    def _sprite(self) -> str:
+        count, h, w = self.frames.shape
+        pixels = (255 * self.frames).round().astype("uint8").reshape(count * h, w)
+        data = io.BytesIO()
+        Image.fromarray(pixels).save(data, format="PNG", optimize=True)
+        return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
+
+
+def film(frames, labels, alt: str, printed: int = 4, zoom: int = 1) -> Film:
+    """A :class:`Film` of ``frames`` with their ``labels``."""
+    return Film(frames, labels, alt, printed=printed, zoom=zoom)
+
+
+def _check_integer(name: str, value, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise ValueError(f"{name} must be an integer, got {value!r}.")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}.")
 
 
 class Table:
