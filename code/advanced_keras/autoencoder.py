@@ -53,8 +53,9 @@ def build_encoder(
     start = initializers(seed)
     image = keras.Input(image_shape, name="image")
     features = extract_features(image, filters, start)
-    code = layers.Dense(latent_dim, kernel_initializer=next(start), name="code")
-    return keras.Model(image, code(features), name=name)
+    to_code = layers.Dense(latent_dim, kernel_initializer=next(start), name="code")
+    code = to_code(features)
+    return keras.Model(image, code, name=name)
 
 
 def build_decoder(
@@ -104,8 +105,9 @@ def build_autoencoder(
 
     Raises:
         TypeError: if a part is not a Keras model.
-        ValueError: if a part is not functional or sequential, has several inputs or outputs, the decoder does not take
-            what the encoder gives, or both parts have the same name.
+        ValueError: if a part is not functional or sequential, has several inputs or
+            outputs, the decoder does not take what the encoder gives, or both parts
+            have the same name.
     """
     _check_parts(encoder, decoder)
     example = keras.Input(
