@@ -110,11 +110,10 @@ def build_autoencoder(
             have the same name.
     """
     _check_parts(encoder, decoder)
-    example = keras.Input(
-        encoder.input.shape[1:], dtype=encoder.input.dtype, name="example"
-    )
-    code = encoder(example)
-    reconstruction = decoder(code)
+    taken = encoder.inputs[0]  # not `encoder.input`: a Sequential may have none
+    example = keras.Input(taken.shape[1:], dtype=taken.dtype, name="example")
+    z = encoder(example)
+    reconstruction = decoder(z)
     return keras.Model(example, reconstruction, name=name)
 
 
@@ -201,7 +200,9 @@ def paint_image(code, image_shape=(28, 28, 1), filters=FILTERS, start=None):
             kernel_initializer=next(start), name=f"up_{step + 1}",
         )  # fmt: skip
         maps = double(maps)
-    last = layers.Conv2DTranspose(c, **up, kernel_initializer=next(start), name="up_1")
+    last = layers.Conv2DTranspose(
+        c, **up, kernel_initializer=next(start), dtype="float32", name="up_1"
+    )  # float32 also under a mixed policy: losses take logits
     return last(maps)
 
 
@@ -332,7 +333,7 @@ def _check_parts(encoder, decoder):
             "encoder and decoder must have different names, so that get_layer can "
             f"tell them apart; both are called {encoder.name!r}."
         )
-    given, taken = encoder.output.shape[1:], decoder.input.shape[1:]
+    given, taken = encoder.outputs[0].shape[1:], decoder.inputs[0].shape[1:]
     if tuple(given) != tuple(taken):
         raise ValueError(
             f"decoder must take codes of shape {tuple(given)}, which the encoder "
