@@ -110,8 +110,8 @@ def build_autoencoder(
             have the same name.
     """
     _check_parts(encoder, decoder)
-    taken = encoder.inputs[0]  # not `encoder.input`: a Sequential may have none
-    example = keras.Input(taken.shape[1:], dtype=taken.dtype, name="example")
+    shape, dtype = encoder.inputs[0].shape[1:], encoder.inputs[0].dtype
+    example = keras.Input(shape, dtype=dtype, name="example")
     z = encoder(example)
     reconstruction = decoder(z)
     return keras.Model(example, reconstruction, name=name)
