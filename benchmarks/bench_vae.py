@@ -110,9 +110,11 @@ class PlainVAE(keras.Model):
 
     @property
     def metrics(self):
+        """The three means."""
         return self.trackers
 
     def train_step(self, data):
+        """Forward, loss from probabilities, gradient, update, three means."""
         with tf.GradientTape() as tape:
             mean, log_var = self.encoder(data)
             epsilon = keras.random.normal(ops.shape(mean), seed=self.noise)
@@ -123,8 +125,10 @@ class PlainVAE(keras.Model):
             kl = ops.mean(ops.sum(kl, axis=1))
             total = reconstruction + kl
         grads = tape.gradient(total, self.trainable_weights)
-        self.optimizer.apply_gradients(zip(grads, self.trainable_weights))
-        for tracker, value in zip(self.trackers, (total, reconstruction, kl)):
+        self.optimizer.apply_gradients(zip(grads, self.trainable_weights, strict=True))
+        for tracker, value in zip(
+            self.trackers, (total, reconstruction, kl), strict=True
+        ):
             tracker.update_state(value)
         return {tracker.name: tracker.result() for tracker in self.trackers}
 
@@ -182,7 +186,9 @@ def against_plain(images):
     for model in rivals():
         model.compile(keras.optimizers.Adam())
         runs.append(epoch(model, images[: 20 * PLAIN_BATCH], PLAIN_BATCH))
-    rows = [[seconds(run, 1) / steps for run, steps in runs] for _ in range(ROUNDS // 2)]
+    rows = [
+        [seconds(run, 1) / steps for run, steps in runs] for _ in range(ROUNDS // 2)
+    ]
     return np.median(rows, axis=0)
 
 

@@ -396,7 +396,7 @@ def test_fit_takes_a_dataset(digits):
     images = digits[0].images
     arrays, data = make(), make()
     batches = tf.data.Dataset.from_tensor_slices(images).batch(64)
-    assert fit(arrays, images) == data.fit(batches, verbose=0).history
+    assert fit(arrays, images) == data.fit(batches, shuffle=False, verbose=0).history
     assert same_weights(arrays, data)
 
 
@@ -507,8 +507,7 @@ class ByAddLoss(ByComputeLoss):
 
 def test_one_line_trains_and_one_line_draws(digits):
     vae = make()
-    before = vae.get_weights()
-    record = record_step(vae, (digits[0].images[:32],), restore=True)
+    record = record_step(vae, (digits[0].images[:32],))
     trained = {event.text for event, _ in record.changes("weights")}
     assert trained == {"self.optimizer.apply(gradients, self.trainable_variables)"}
     assert record.unchanged("weights") == ()
@@ -516,8 +515,6 @@ def test_one_line_trains_and_one_line_draws(digits):
     assert drawn == {"z = self.sampling((mean, log_var), training=True)"}
     (tape,) = record.at("kl = average")
     assert tape.tapes == 1
-    for a, b in zip(before, vae.get_weights(), strict=True):
-        assert np.array_equal(a, b)
 
 
 def test_test_step_changes_metrics_only(digits):
@@ -613,13 +610,13 @@ def test_mixed_bfloat16(digits):
         assert vae.encoder.get_layer("hide").compute_dtype == "bfloat16"
     finally:
         keras.config.set_dtype_policy(before)
-    logs = fit(vae, digits[0].images, epochs=2)
-    assert np.isfinite(logs["loss"]).all() and logs["loss"][1] < logs["loss"][0]
     mean, log_var = vae.encoder(digits[1].images)
     logits = vae(digits[1].images)
     assert mean.dtype == log_var.dtype == logits.dtype == "float32"
-    wanted = scores(make(), digits[1].images)["loss"]
-    assert scores(make(), digits[1].images)["loss"] == wanted
+    wanted = scores(make(), digits[1].images)["loss"]  # the same weights in float32
+    assert scores(vae, digits[1].images)["loss"] == pytest.approx(wanted, rel=0.02)
+    logs = fit(vae, digits[0].images, epochs=2)
+    assert np.isfinite(logs["loss"]).all() and logs["loss"][1] < logs["loss"][0]
 
 
 # ---- Bad input ----------------------------------------------------------------------
@@ -678,7 +675,9 @@ def linear(cloud):
     vae = build_linear_vae(6, 2, seed=0)
     rate = keras.optimizers.schedules.CosineDecay(0.05, 1500, alpha=0.01)
     vae.compile(keras.optimizers.Adam(rate), steps_per_execution=50)
-    vae.fit(cloud, batch_size=200, epochs=500, verbose=0)
+    draws = tf.data.Dataset.from_tensor_slices(cloud).cache().shuffle(600, seed=0)
+    data = draws.repeat().batch(200)
+    vae.fit(data, steps_per_epoch=1500, shuffle=False, verbose=0)
     return vae
 
 
@@ -747,29 +746,20 @@ def test_shares_of_a_known_function():
     assert abs(share_alone(codes, classes)) < 0.003
 
 
-def test_share_redrawn_counts_interactions(digits):
-    """A code that is rotation times slant: neither explains it alone."""
-    test = load_digits(num_train=1, num_test=1500)[1]
-    looked_up = {}
+def test_share_redrawn_counts_interactions():
+    """The left edge of the ink times the top: neither place alone explains much."""
+    digits = load_digits(num_train=1, num_test=600)[1]
+    rows = np.arange(28) - 13.5
 
-    def encoder(images):
-        return looked_up[id(images)]
+    def product(images):
+        ink = np.asarray(images, float)[..., 0]
+        total = ink.sum((1, 2))
+        right, down = (ink.sum(axis) @ rows / total for axis in (1, 2))
+        return (right * down)[:, None]
 
-    def code(d):
-        z = d.jitter["rotation"] / 15 * d.jitter["slant"] / 0.25
-        return np.stack([z, d.labels / 10], axis=1)
-
-    def remember(d):
-        looked_up[id(d.images)] = code(d)
-        return d
-
-    remember(test)
-    new = redraw(test, rotation=new_values("rotation", len(test), 3))
-    remember(new)
-    moved = 0.5 * np.mean(np.sum((code(new) - code(test)) ** 2, -1))
-    # z = U V with independent uniforms: E[Var(z|V)] = 1/9, Var(label/10) = 0.0825
-    assert moved / (1 / 9 + 0.0825) == pytest.approx(0.574, abs=0.05)
-    assert abs(share_alone(code(test)[:, :1], test.jitter["rotation"])) < 0.03
+    for name in ("right", "down"):
+        alone = share_alone(product(digits.images), digits.jitter[name], bins=10)
+        assert share_redrawn(product, digits, name) > 0.5 > 0.2 > alone
 
 
 def test_share_redrawn_of_a_code_that_counts_ink():
@@ -816,9 +806,9 @@ def test_factors_are_refused_where_there_are_none(digits):
     plain = Digits(digits[1].images, digits[1].labels)
     with pytest.raises(ValueError, match="digits must be drawn ones"):
         factors_of(plain)
-    with pytest.raises(ValueError, match="factors must be among .* got 'colour'"):
+    with pytest.raises(ValueError, match=r"factors must be among .* got 'colour'"):
         redraw(digits[1], colour=1)
-    with pytest.raises(ValueError, match="name must be one of .* got 'colour'"):
+    with pytest.raises(ValueError, match=r"name must be one of .* got 'colour'"):
         new_values("colour", 3)
 
 

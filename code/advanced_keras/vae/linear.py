@@ -23,7 +23,7 @@ from .model import GaussianVAE
 def build_linear_vae(n: int, latent_dim: int, noise=None, seed: int | None = None):
     """Return a VAE of matrices: q(z|x) = N(V x + c, D), p(x|z) = N(W z + b, noise).
 
-    ``D`` is diagonal and the same for all x, as in Lucas et al. (2019), section 4.
+    ``D`` is diagonal and the same for all x, as in Lucas et al. (2019).
 
     Args:
         n: numbers in an example.

@@ -67,6 +67,10 @@ class VAE(StandardStep, keras.Model):
         z = self.sampling((mean, log_var), training=training)
         return self.decode(z, training)
 
+    def compute_output_shape(self, input_shape):
+        """That of the images."""
+        return (input_shape[0], *self.decoder.output_shape[1:])
+
     def train_step(self, data: Any) -> dict[str, Any]:
         """Change the weights once, by one batch.
 

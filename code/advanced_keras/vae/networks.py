@@ -9,6 +9,7 @@ import keras
 from keras import layers
 
 from ..autoencoder import FILTERS, extract_features, initializers, paint_image
+from .model import VAE
 
 
 def build_encoder(
@@ -84,15 +85,13 @@ def build_vae(latent_dim: int, beta: float = 1.0, seed: int | None = None, **opt
     Args:
         latent_dim: numbers in a code, m.
         beta: weight of the KL term.
-        seed: of the initial weights and of the noise; None draws three seeds from
-            Keras's global generator.
+        seed: of the initial weights and of the noise; None leaves them to Keras's
+            global generator.
         **options: ``image_shape``, ``filters``, ``width`` of both networks.
 
     Raises:
         ValueError: as :func:`build_encoder`.
     """
-    from .model import VAE
-
     seeds = [None, None] if seed is None else [2 * seed, 2 * seed + 1]
     encoder = build_encoder(latent_dim, seed=seeds[0], **options)
     decoder = build_decoder(latent_dim, seed=seeds[1], **options)

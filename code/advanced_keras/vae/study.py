@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from statistics import NormalDist
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -28,8 +27,8 @@ def log_weights(vae, images, draws: int = 16, seed: int = 0) -> np.ndarray:
     """log p(x|z) + log p(z) - log q(z|x) for codes z drawn from q(z|x).
 
     Their mean over the draws estimates the ELBO. The logarithm of the mean of their
-    exponentials is a bound on log p(x) that is at least as tight: equation 8 of Burda
-    et al., *Importance Weighted Autoencoders* (2016).
+    exponentials is a bound on log p(x) that is at least as tight: Burda et al.,
+    *Importance Weighted Autoencoders* (2016).
 
     Args:
         vae: a trained :class:`VAE`, of any likelihood.
@@ -57,7 +56,7 @@ def active_dimensions(vae, images, least: float = 0.01) -> int:
     """How many dimensions of the code depend on the image.
 
     A dimension counts if the variance of its mean over the images is at least
-    ``least``: Burda et al. (2016), section 5.
+    ``least``: Burda et al. (2016).
     """
     return int(np.sum(encode(vae, images)[0].var(axis=0) >= least))
 
@@ -163,7 +162,10 @@ def share_redrawn(encoder, digits: Digits, name: str, seed: int = 0) -> float:
         seed: of the new values.
     """
     new = new_values(name, len(digits), seed)
-    before, after = encoder(digits.images), encoder(redraw(digits, **{name: new}).images)
+    before, after = (
+        encoder(digits.images),
+        encoder(redraw(digits, **{name: new}).images),
+    )
     moved = 0.5 * np.sum((after - before) ** 2, axis=-1).mean()
     return float(moved / np.sum(before.var(axis=0)))
 
