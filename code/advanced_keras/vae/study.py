@@ -45,8 +45,8 @@ def log_weights(vae, images, draws: int = 16, seed: int = 0) -> np.ndarray:
     for _ in range(draws):
         epsilon = rng.normal(size=mean.shape)
         z = mean + np.exp(0.5 * log_var) * epsilon
-        output = vae.decoder.predict(z.astype("float32"), batch_size=500, verbose=0)
-        reconstruction = vae.reconstruction(ops.convert_to_tensor(images), output)
+        output = vae.decode(ops.convert_to_tensor(z, "float32"))
+        reconstruction = vae.reconstruction(images, output)
         log_ratio = 0.5 * np.sum(epsilon**2 + log_var - z**2, axis=-1)
         found.append(log_ratio - np.asarray(reconstruction, float))
     return np.stack(found)
