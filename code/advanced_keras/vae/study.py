@@ -19,8 +19,12 @@ FACTORS = ("label", "font", *JITTER)
 
 def encode(vae, images) -> tuple[np.ndarray, np.ndarray]:
     """Mean and log variance of the codes of images, each ``(count, m)``, float64."""
-    pair = vae.encoder.predict(images, batch_size=500, verbose=0)
-    return tuple(np.asarray(each, float) for each in pair)
+    # called in pieces: predict would build a graph for each model that is looked at
+    starts = range(0, len(images), 500)
+    pieces = [vae.encoder(images[start : start + 500]) for start in starts]
+    return tuple(
+        np.concatenate(each).astype(float) for each in zip(*pieces, strict=True)
+    )
 
 
 def log_weights(vae, images, draws: int = 16, seed: int = 0) -> np.ndarray:
