@@ -766,6 +766,19 @@ def test_share_redrawn_counts_interactions():
         assert share_redrawn(product, digits, name) > 0.5 > 0.2 > alone
 
 
+def test_share_redrawn_is_all_where_nothing_else_varies():
+    """One digit, moved to the right only: redrawing that loses all of the variance."""
+    digits = load_digits(num_train=1, num_test=400)[1]
+    rest = {name: 0.0 for name in JITTER if name not in ("right", "size")}
+    digits = redraw(digits, label=3, font=0, size=20.0, **rest)
+
+    def column(images):
+        return images.sum((1, 3), dtype=float) @ np.arange(28)[:, None]
+
+    assert share_redrawn(column, digits, "right") == pytest.approx(1, abs=0.15)
+    assert share_redrawn(column, digits, "down") < 0.01
+
+
 def test_share_redrawn_of_a_code_that_counts_ink():
     digits = load_digits(num_train=1, num_test=300)[1]
 
