@@ -64,6 +64,13 @@ def make(m=3, seed=1, optimizer=None, **options):
     return vae
 
 
+@pytest.fixture(scope="module")
+def trained(digits):
+    """One VAE after one epoch, and what fit reported; no test may train it further."""
+    vae = make()
+    return vae, fit(vae, digits[0].images)
+
+
 def fit(vae, *data, **options):
     """Train without shuffling; the history."""
     options = {"batch_size": 64, "epochs": 1, "shuffle": False, **options}
@@ -72,6 +79,11 @@ def fit(vae, *data, **options):
 
 def scores(vae, *data, **options):
     return vae.evaluate(*data, batch_size=64, verbose=0, return_dict=True, **options)
+
+
+def assert_close(one, other, atol):
+    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=atol)
 
 
 def same_weights(one, other):
@@ -368,11 +380,11 @@ def test_fit_lowers_the_loss_and_reports_three_numbers(digits):
         np.testing.assert_allclose(logs[f"{prefix}loss"], total, rtol=1e-5)
 
 
-def test_fit_with_y_and_with_weights(digits):
+def test_fit_with_y_and_with_weights(digits, trained):
     """errata, VAE: fit(x, y) fails."""
     images = digits[0].images
-    with_y, without = make(), make()
-    assert fit(with_y, images, images) == fit(without, images)
+    with_y, (without, logs) = make(), trained
+    assert fit(with_y, images, images) == logs
     assert same_weights(with_y, without)
     weights = np.repeat([1.0, 0.0], 32).astype("float32")
     logs = scores(make(), images[:64], images[:64], sample_weight=weights)
@@ -392,14 +404,16 @@ def test_denoising_needs_nothing_but_y(digits):
     assert np.isfinite(list(logs.values())).all()
 
 
-def test_fit_takes_a_dataset(digits):
-    images = digits[0].images
-    arrays, data = make(), make()
-    batches = tf.data.Dataset.from_tensor_slices(images).batch(64)
-    logs = data.fit(batches, shuffle=False, verbose=0).history
-    assert fit(arrays, images)["loss"] == pytest.approx(logs["loss"], rel=1e-5)
-    for a, b in zip(arrays.get_weights(), data.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+def test_fit_takes_a_dataset_and_several_steps_at_a_time(digits, trained):
+    """Three batches; two are run at once, and one is left over."""
+    arrays, logs = trained
+    data = make()
+    data.compile(keras.optimizers.Adam(2e-3), steps_per_execution=2)
+    batches = tf.data.Dataset.from_tensor_slices(digits[0].images).batch(64)
+    found = data.fit(batches, shuffle=False, verbose=0).history
+    for name, values in logs.items():
+        assert found[name] == pytest.approx(values, rel=1e-5)
+    assert_close(arrays, data, atol=1e-5)
 
 
 def test_evaluate_predict_and_call(digits):
@@ -449,26 +463,14 @@ def test_metrics_and_callbacks(digits):
     assert "mse" in logs and float(vae.optimizer.learning_rate) == pytest.approx(5e-4)
 
 
-def test_steps_per_execution_changes_nothing(digits):
-    one, many = make(), make()
-    many.compile(keras.optimizers.Adam(2e-3), steps_per_execution=3)
-    fit(one, digits[0].images), fit(many, digits[0].images)
-    for a, b in zip(one.get_weights(), many.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
-
-
-def test_the_two_other_ways_train_the_same(digits):
+def test_the_two_other_ways_train_the_same(digits, trained):
     """compute_loss overridden, and add_loss: the same weights as with train_step."""
-    images = digits[0].images
-    ours = make()
-    fit(ours, images)
     for cls in (ByComputeLoss, ByAddLoss):
         vae = make()
         other = cls(vae.encoder, vae.decoder, seed=1)
         other.compile(keras.optimizers.Adam(2e-3))
-        fit(other, images)
-        for a, b in zip(ours.get_weights(), other.get_weights(), strict=True):
-            np.testing.assert_allclose(a, b, atol=2e-5)
+        fit(other, digits[0].images)
+        assert_close(trained[0], other, atol=2e-5)
 
 
 class ByComputeLoss(keras.Model):
@@ -543,14 +545,12 @@ def test_save_and_load_model(digits, tmp_path):
     assert again.beta == 0.5 and scores(vae, x) == scores(again, x)
 
 
-def test_resumed_training_is_uninterrupted_training(digits, tmp_path):
+def test_resumed_training_is_uninterrupted_training(digits, trained, tmp_path):
     """Weights, optimizer, and how far the noise has run: all from one file."""
     images = digits[0].images
     straight = make()
     fit(straight, images, epochs=3)
-    vae = make()
-    fit(vae, images)
-    vae.save(tmp_path / "vae.keras")
+    trained[0].save(tmp_path / "vae.keras")
     again = keras.saving.load_model(tmp_path / "vae.keras")
     fit(again, images, epochs=2)
     assert same_weights(straight, again)
@@ -567,10 +567,9 @@ def test_keras_would_forget_the_noise(digits, tmp_path):
     assert count == [1, 0]
 
 
-def test_save_weights_and_load_weights(digits, tmp_path):
-    vae, other = make(seed=1), make(seed=2)
+def test_save_weights_and_load_weights(digits, trained, tmp_path):
+    vae, other = trained[0], make(seed=2)
     other.optimizer.build(other.trainable_variables)  # its state is in the file, too
-    fit(vae, digits[0].images)
     vae.save_weights(tmp_path / "vae.weights.h5")
     other.load_weights(tmp_path / "vae.weights.h5")
     x = digits[1].images
@@ -590,11 +589,11 @@ def test_checkpoint_callbacks(digits, tmp_path):
     assert same_weights(vae, other)
 
 
-def test_same_seed_same_result(digits):
-    runs = [make(seed=seed) for seed in (4, 4, 5)]
-    logs = [fit(vae, digits[0].images) for vae in runs]
-    assert logs[0] == logs[1] != logs[2]
-    assert same_weights(runs[0], runs[1])
+def test_same_seed_same_result(digits, trained):
+    again = make()
+    assert fit(again, digits[0].images) == trained[1]
+    assert same_weights(again, trained[0])
+    assert not same_weights(make(seed=4), make(seed=5))
 
 
 def test_without_a_seed_set_random_seed_decides(digits):
