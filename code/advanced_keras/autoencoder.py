@@ -110,11 +110,10 @@ def build_autoencoder(
             have the same name.
     """
     _check_parts(encoder, decoder)
-    example = keras.Input(
-        encoder.input.shape[1:], dtype=encoder.input.dtype, name="example"
-    )
-    code = encoder(example)
-    reconstruction = decoder(code)
+    shape, dtype = encoder.inputs[0].shape[1:], encoder.inputs[0].dtype
+    example = keras.Input(shape, dtype=dtype, name="example")
+    z = encoder(example)
+    reconstruction = decoder(z)
     return keras.Model(example, reconstruction, name=name)
 
 
@@ -150,6 +149,35 @@ def build_linear_autoencoder(
     encoder = keras.Model(example, compress(example), name="encoder")
     decoder = keras.Model(code, expand(code), name="decoder")
     return build_autoencoder(encoder, decoder, name="linear_autoencoder")
+
+
+def build_tied_autoencoder(
+    n: int, latent_dim: int, seed: int | None = None
+) -> keras.Model:
+    """Return a linear autoencoder with one matrix: ``x @ W``, then ``z @ W.T``.
+
+    The model is flat: its one layer is called twice, and no model is nested. Saved to
+    a file, two nested models that share a layer would become two layers.
+
+    Args:
+        n: numbers in an example.
+        latent_dim: numbers in a code, at most ``n``.
+        seed: of the initial weights; None draws from Keras's global generator.
+
+    Returns:
+        Model ``(batch, n)`` to ``(batch, n)``, with the layer ``W``.
+
+    Raises:
+        ValueError: as :func:`build_linear_autoencoder`.
+    """
+    _check_integer("n", n)
+    _check_integer("latent_dim", latent_dim, most=n)
+    start = initializers(seed, keras.initializers.GlorotNormal)
+    matrix = ReversibleDense(n, latent_dim, kernel_initializer=next(start), name="W")
+    example = keras.Input((n,), name="example")
+    z = matrix(example)
+    reconstruction = matrix(z, reverse=True)
+    return keras.Model(example, reconstruction, name="tied_autoencoder")
 
 
 def extract_features(image, filters=FILTERS, start=None):
@@ -201,7 +229,9 @@ def paint_image(code, image_shape=(28, 28, 1), filters=FILTERS, start=None):
             kernel_initializer=next(start), name=f"up_{step + 1}",
         )  # fmt: skip
         maps = double(maps)
-    last = layers.Conv2DTranspose(c, **up, kernel_initializer=next(start), name="up_1")
+    last = layers.Conv2DTranspose(
+        c, **up, kernel_initializer=next(start), dtype="float32", name="up_1"
+    )  # float32 also under a mixed policy: losses take logits
     return last(maps)
 
 
@@ -227,6 +257,63 @@ def _draw_initializers(seed, kind):
     draws = np.random.default_rng(seed)
     while True:
         yield kind(seed=None if seed is None else int(draws.integers(2**31)))
+
+
+@keras.saving.register_keras_serializable(package="advanced_keras")
+class ReversibleDense(layers.Layer):
+    """One matrix W, ``(n, units)``, that is used both ways: ``x @ W`` and ``z @ W.T``.
+
+    Args:
+        n: numbers in an example.
+        units: numbers in a code.
+        kernel_initializer: of W.
+
+    Call arguments:
+        inputs: ``(..., n)``, or ``(..., units)`` if ``reverse``.
+        reverse: whether to multiply by the transpose.
+
+    Returns:
+        ``(..., units)``, or ``(..., n)`` if ``reverse``.
+
+    Raises:
+        ValueError: for a number that is not a positive integer, or another size of
+            the last axis.
+    """
+
+    def __init__(self, n, units, kernel_initializer="glorot_normal", **kwargs):
+        super().__init__(**kwargs)
+        _check_integer("n", n)
+        _check_integer("units", units)
+        self.n, self.units = n, units
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, inputs_shape):
+        """Create W; its shape is known beforehand, whichever way comes first."""
+        self.kernel = self.add_weight(
+            shape=(self.n, self.units),
+            initializer=self.kernel_initializer,
+            name="kernel",
+        )
+
+    def call(self, inputs, reverse=False):
+        """Multiply by W, or by its transpose."""
+        wanted = self.units if reverse else self.n
+        if inputs.shape[-1] != wanted:
+            raise ValueError(
+                f"inputs must have a last axis of {wanted} with reverse={reverse}, got "
+                f"shape {tuple(inputs.shape)}."
+            )
+        W = ops.transpose(self.kernel) if reverse else self.kernel
+        return ops.matmul(inputs, W)
+
+    def get_config(self):
+        """Return the arguments of the constructor."""
+        return {
+            **super().get_config(),
+            "n": self.n,
+            "units": self.units,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
 
 
 @keras.saving.register_keras_serializable(package="advanced_keras")
@@ -332,7 +419,7 @@ def _check_parts(encoder, decoder):
             "encoder and decoder must have different names, so that get_layer can "
             f"tell them apart; both are called {encoder.name!r}."
         )
-    given, taken = encoder.output.shape[1:], decoder.input.shape[1:]
+    given, taken = encoder.outputs[0].shape[1:], decoder.inputs[0].shape[1:]
     if tuple(given) != tuple(taken):
         raise ValueError(
             f"decoder must take codes of shape {tuple(given)}, which the encoder "
