@@ -2,15 +2,18 @@
 
 import base64
 import io
+import json
 import re
 import subprocess
 import sys
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from pypdf import PdfReader
 
 from advanced_keras import display
@@ -136,3 +139,120 @@ def test_importing_the_package_is_silent():
         text=True,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+# ---- Mosaics ------------------------------------------------------------------------
+
+
+@given(
+    st.integers(1, 7), st.integers(1, 4), st.integers(1, 4), st.integers(1, 3),
+    st.integers(1, 5), st.integers(0, 2),
+)  # fmt: skip
+@settings(deadline=None, max_examples=40)
+def test_mosaic_holds_every_image_at_its_place(count, h, w, c, columns, gap):
+    images = np.random.default_rng(0).uniform(size=(count, h, w, c))
+    picture = display.mosaic(images, columns, gap)
+    rows = -(-count // columns)
+    assert picture.shape[:2] == (rows * (h + gap) - gap, columns * (w + gap) - gap)
+    assert picture.shape[2:] == (() if c == 1 else (c,))
+    picture = picture.reshape(*picture.shape[:2], c)
+    left_over = np.ones(picture.shape, bool)
+    for place, image in enumerate(images):
+        top, left = place // columns * (h + gap), place % columns * (w + gap)
+        window = np.s_[top : top + h, left : left + w]
+        assert np.array_equal(picture[window], image)
+        left_over[window] = False
+    assert np.all(picture[left_over] == (images.min() + images.max()) / 2)
+
+
+def test_mosaic_takes_images_without_channels():
+    images = np.arange(24.0).reshape(2, 3, 4)
+    picture = display.mosaic(images, 2, gap=0)
+    assert np.array_equal(picture, np.hstack(list(images)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"images": np.ones((3, 4))}, "images must have shape"),
+        ({"images": np.ones((0, 3, 4))}, r"none of them 0; got \(0, 3, 4, 1\)"),
+        ({"columns": 0}, "columns must be at least 1, got 0"),
+        ({"columns": 1.5}, "columns must be an integer, got 1.5"),
+        ({"gap": -1}, "gap must be at least 0, got -1"),
+        ({"gap": True}, "gap must be an integer, got True"),
+    ],
+)
+def test_mosaic_names_what_is_wrong(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        display.mosaic(**({"images": np.ones((2, 3, 4)), "columns": 2} | arguments))
+
+
+# ---- Films --------------------------------------------------------------------------
+
+FRAMES = np.random.default_rng(0).uniform(size=(5, 6, 8))
+LABELS = [f"step {n}, loss {n / 3:.2f}" for n in range(5)]
+NASTY = """<b>"5" & 'six'</b>"""
+
+
+def page_of(film):
+    return BeautifulSoup(film._repr_mimebundle_()["text/html"], "html.parser")
+
+
+def test_the_sprite_of_a_film_holds_the_frames_below_each_other():
+    image = page_of(display.film(FRAMES, LABELS, "noise")).img
+    kind, data = image["src"].split(",")
+    assert kind == "data:image/png;base64" and image["alt"] == "noise"
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+    assert pixels.shape == (5 * 6, 8) and pixels.dtype == np.uint8
+    np.testing.assert_allclose(pixels.reshape(5, 6, 8) / 255, FRAMES, atol=0.5 / 255)
+
+
+def test_a_film_shows_its_last_frame_until_it_is_moved():
+    soup = page_of(display.film(FRAMES, LABELS, "noise", zoom=3))
+    assert "translateY(-80.0%)" in soup.img["style"]
+    assert soup.output.get_text() == LABELS[-1] == soup.input["aria-valuetext"]
+    slider = soup.input
+    assert (slider["min"], slider["max"], slider["value"]) == ("0", "4", "4")
+    assert slider["aria-label"]
+    window = soup.img.parent["style"]
+    assert "width:24px" in window and "aspect-ratio:8/6" in window
+    assert "/5+" in slider["oninput"]
+
+
+def test_the_labels_of_a_film_are_escaped():
+    labels = [NASTY, "two", "three", "four", NASTY]
+    soup = page_of(display.film(FRAMES, labels, NASTY))
+    assert soup.find("b") is None
+    assert json.loads(soup.find(class_="ak-film")["data-labels"]) == labels
+    assert soup.img["alt"] == soup.output.get_text() == NASTY
+    assert soup.input["aria-valuetext"] == NASTY
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_film_is_one_page_of_a_few_frames_on_paper(count):
+    film = display.film(FRAMES[:count], LABELS[:count], "noise", printed=3)
+    bundle = film._repr_mimebundle_()
+    (page,) = pages(bundle)
+    text = page.extract_text()
+    shown = {1: [0], 2: [0, 1], 5: [0, 2, 4]}[count]
+    assert [n for n in range(count) if f"step {n}" in text] == shown
+    assert bundle["text/plain"] == "noise"
+    assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"frames": FRAMES[0]}, r"frames must have shape .* got \(6, 8\)"),
+        ({"frames": 2 * FRAMES}, "frames must be from 0"),
+        ({"frames": np.full((5, 2, 2), np.nan)}, "frames must be from 0"),
+        ({"labels": LABELS[:4]}, "each of the 5 frames, got 4"),
+        ({"alt": " "}, "alt must say what the film shows"),
+        ({"printed": 0}, "printed must be at least 1, got 0"),
+        ({"zoom": 0.5}, "zoom must be an integer, got 0.5"),
+    ],
+)
+def test_a_film_names_what_is_wrong(arguments, words):
+    usual = {"frames": FRAMES, "labels": LABELS, "alt": "noise"}
+    with pytest.raises(ValueError, match=words):
+        display.film(**(usual | arguments))

@@ -127,7 +127,11 @@ def draw_digits(count: int, seed) -> Digits:
         count: how many.
         seed: an integer, or a sequence of integers, as ``numpy.random.default_rng``
             takes it.
+
+    Raises:
+        ValueError: if ``count`` is not an integer of at least 1.
     """
+    _check_number("count", count, least=1, most=MAX_DRAWN)
     draws = np.random.default_rng(seed).uniform(size=(count, 2 + len(JITTER)))
     labels = (10 * draws[:, 0]).astype("int64")
     fonts = (len(FONTS) * draws[:, 1]).astype("int64")
@@ -159,7 +163,16 @@ def draw_digit(
 
     Returns:
         ``(28, 28)``, float32 from 0 (paper) to 1 (ink).
+
+    Raises:
+        ValueError: for another digit or font, a jitter that is not finite, a size
+            that is not positive, or a weight outside of its bounds.
     """
+    _check_number("label", label, least=0, most=9)
+    _check_number("font", font, least=0, most=len(FONTS) - 1)
+    _check_jitter(
+        rotation=rotation, slant=slant, size=size, right=right, down=down, weight=weight
+    )
     stroke = round(weight / JITTER["weight"][1] * (_STROKES - 1))
     glyph = _glyph(int(label), FONTS[font], stroke)
     matrix = _to_glyph(rotation, slant, size / _GLYPH * _FINE, right, down)
@@ -240,3 +253,16 @@ def _check_number(name: str, value, least: int, most: int | None = None) -> None
     if not whole or value < least or (most is not None and value > most):
         between = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ValueError(f"{name} must be an integer {between}, got {value!r}.")
+
+
+def _check_jitter(**jitter) -> None:
+    for name, value in jitter.items():
+        if not np.isfinite(value):
+            raise ValueError(f"{name} must be finite, got {value!r}.")
+    if jitter["size"] <= 0:
+        raise ValueError(f"size must be positive, got {jitter['size']!r}.")
+    low, high = JITTER["weight"]
+    if not low <= jitter["weight"] <= high:
+        raise ValueError(
+            f"weight must be from {low} to {high}, got {jitter['weight']!r}."
+        )
