@@ -69,7 +69,7 @@ def _calls(axes: Axes, edges: list, side: int, role: str, calls: tuple) -> None:
         x = (near + far) / 2 - side * 2 * (number == 3)
         drop = 0 if number % 2 else 12
         label(axes, x, 66 + drop, call, mono=True, fontsize=SMALL)
-        rule = [(x, 71 + drop), (x, MIDDLE - 4)]
+        rule = [(x, 76 + drop), (x, MIDDLE - 4)]
         arrow(axes, rule, "data", head=False, dashed=True, width=0.5)
 
 
