@@ -27,7 +27,6 @@ TESTED_AS = {
     "autoencoder": "test_autoencoder",
     "vae": "test_vae",
     "gan": "test_gan",
-    "wgan_gp": "test_wgan_gp",
 }
 
 
