@@ -21,7 +21,7 @@ def build_point_generator(latent_dim=8, hidden=64, seed=None):
     z = keras.Input((latent_dim,), name="z")
     hidden_1 = _dense(hidden, seed)(z)
     hidden_2 = _dense(hidden, seed)(hidden_1)
-    return keras.Model(z, layers.Dense(2)(hidden_2), name="generator")
+    return keras.Model(z, _dense(2, seed, None)(hidden_2), name="generator")
 
 
 def build_point_discriminator(hidden=64, seed=None):
@@ -34,12 +34,12 @@ def build_point_discriminator(hidden=64, seed=None):
     x = keras.Input((2,), name="x")
     hidden_1 = _dense(hidden, seed)(x)
     hidden_2 = _dense(hidden, seed)(hidden_1)
-    return keras.Model(x, layers.Dense(1)(hidden_2), name="discriminator")
+    return keras.Model(x, _dense(1, seed, None)(hidden_2), name="discriminator")
 
 
-def _dense(units, seed):
+def _dense(units, seed, activation="relu"):
     start = keras.initializers.HeUniform(seed=fresh(seed))
-    return layers.Dense(units, activation="relu", kernel_initializer=start)
+    return layers.Dense(units, activation, kernel_initializer=start)
 
 
 def build_generator(latent_dim=64, width=64, seed=None):
@@ -71,7 +71,7 @@ def build_generator(latent_dim=64, width=64, seed=None):
 
 
 def build_discriminator(width=32, dropout=0.3, seed=None):
-    """The DCGAN's discriminator: images ``(batch, 28, 28, 1)`` to logits ``(batch, 1)``.
+    """The DCGAN's discriminator: ``(batch, 28, 28, 1)`` to logits ``(batch, 1)``.
 
     Args:
         width: channels of the 14 x 14 image; the 7 x 7 image has twice as many.
