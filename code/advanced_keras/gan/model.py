@@ -260,12 +260,16 @@ class GAN(keras.Model):
         return {
             "d_optimizer": serialize(self.d_optimizer),
             "g_optimizer": serialize(self.g_optimizer),
+            "ratio": self.optimizer.ratio,
             **self._compile_options,
         }
 
     def compile_from_config(self, config):
         """Compile a loaded model as it was compiled when it was saved."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        config = keras.saving.deserialize_keras_object(config)
+        ratio = config.pop("ratio")
+        self.compile(**config)
+        self.optimizer.ratio = ratio
 
     def get_config(self):
         """Both players and every argument."""

@@ -7,6 +7,7 @@ strided convolutions down, transposed ones up, no pooling; all but the ends norm
 from __future__ import annotations
 
 import keras
+import numpy as np
 from keras import layers
 
 
@@ -18,10 +19,11 @@ def build_point_generator(latent_dim=8, hidden=64, seed=None):
         hidden: units of each of the two hidden layers.
         seed: of the initial weights, an integer or a ``SeedGenerator``.
     """
+    seeds = _seeds(seed)
     z = keras.Input((latent_dim,), name="z")
-    hidden_1 = _dense(hidden, seed)(z)
-    hidden_2 = _dense(hidden, seed)(hidden_1)
-    return keras.Model(z, _dense(2, seed, None)(hidden_2), name="generator")
+    hidden_1 = _dense(hidden, seeds)(z)
+    hidden_2 = _dense(hidden, seeds)(hidden_1)
+    return keras.Model(z, _dense(2, seeds, None)(hidden_2), name="generator")
 
 
 def build_point_discriminator(hidden=64, seed=None):
@@ -31,68 +33,79 @@ def build_point_discriminator(hidden=64, seed=None):
         hidden: units of each of the two hidden layers.
         seed: of the initial weights, an integer or a ``SeedGenerator``.
     """
+    seeds = _seeds(seed)
     x = keras.Input((2,), name="x")
-    hidden_1 = _dense(hidden, seed)(x)
-    hidden_2 = _dense(hidden, seed)(hidden_1)
-    return keras.Model(x, _dense(1, seed, None)(hidden_2), name="discriminator")
+    hidden_1 = _dense(hidden, seeds)(x)
+    hidden_2 = _dense(hidden, seeds)(hidden_1)
+    return keras.Model(x, _dense(1, seeds, None)(hidden_2), name="discriminator")
 
 
-def _dense(units, seed, activation="relu"):
-    start = keras.initializers.HeUniform(seed=fresh(seed))
+def _dense(units, seeds, activation="relu"):
+    start = keras.initializers.HeUniform(seed=next(seeds))
     return layers.Dense(units, activation, kernel_initializer=start)
 
 
-def build_generator(latent_dim=64, width=64, seed=None):
+def build_generator(latent_dim=64, widths=(96, 32), seed=None):
     """The DCGAN's generator: ``(batch, latent_dim)`` to images ``(batch, 28, 28, 1)``.
 
     Args:
         latent_dim: length of z, m.
-        width: channels of the 7 x 7 image that z becomes first.
+        widths: channels of the 7 x 7 and of the 14 x 14 image.
         seed: of the initial weights, an integer or a ``SeedGenerator``.
     """
+    seeds = _seeds(seed)
+    up = {"kernel_size": 4, "strides": 2, "padding": "same"}
     z = keras.Input((latent_dim,), name="z")
-    flat = layers.Dense(7 * 7 * width, use_bias=False, name="spread")(z)
-    quarter = layers.ReLU()(_norm("norm_7")(layers.Reshape((7, 7, width))(flat)))
-    up = {"strides": 2, "padding": "same"}
+    flat = layers.Dense(
+        49 * widths[0], use_bias=False, kernel_initializer=_start(seeds), name="spread"
+    )(z)
+    quarter = layers.Reshape((7, 7, widths[0]), name="fold")(flat)
+    quarter = layers.ReLU(name="relu_7")(_norm("norm_7")(quarter))
     half = layers.Conv2DTranspose(
-        width // 2,
-        4,
-        **up,
-        use_bias=False,
-        kernel_initializer=_start(seed),
-        name="up_14",
+        widths[1], **up, use_bias=False, kernel_initializer=_start(seeds), name="up_14"
     )(quarter)
-    half = layers.ReLU()(_norm("norm_14")(half))
+    half = layers.ReLU(name="relu_14")(_norm("norm_14")(half))
     logits = layers.Conv2DTranspose(
-        1, 4, **up, kernel_initializer=_start(seed), name="up_28"
+        1, **up, kernel_initializer=_start(seeds), name="up_28"
     )(half)
     images = layers.Activation("sigmoid", dtype="float32", name="image")(logits)
     return keras.Model(z, images, name="generator")
 
 
-def build_discriminator(width=32, dropout=0.3, seed=None):
+def build_discriminator(widths=(32, 64, 128), dropout=0.3, seed=None):
     """The DCGAN's discriminator: ``(batch, 28, 28, 1)`` to logits ``(batch, 1)``.
 
     Args:
-        width: channels of the 14 x 14 image; the 7 x 7 image has twice as many.
+        widths: channels of the 14 x 14, the 7 x 7 and the 4 x 4 image.
         dropout: share of the last features that are dropped in training.
         seed: of the initial weights and the dropout, an integer or a
             ``SeedGenerator``.
     """
-    image = keras.Input((28, 28, 1), name="image")
-    down = {"strides": 2, "padding": "same"}
-    half = layers.Conv2D(
-        width, 4, **down, kernel_initializer=_start(seed), name="down_14"
-    )(image)
-    half = layers.LeakyReLU(0.2)(half)
-    quarter = layers.Conv2D(
-        2 * width, 4, **down, kernel_initializer=_start(seed), name="down_7"
-    )(half)
+    seeds = _seeds(seed)
+    images = keras.Input((28, 28, 1), name="images")
+    half = layers.LeakyReLU(0.2)(_down(widths[0], 4, seeds, "down_14")(images))
+    quarter = _norm("norm_7")(_down(widths[1], 4, seeds, "down_7", False)(half))
     quarter = layers.LeakyReLU(0.2)(quarter)
-    flat = layers.Flatten()(quarter)
-    kept = layers.Dropout(dropout, seed=fresh(seed))(flat)
-    logits = layers.Dense(1, dtype="float32", name="logit")(kept)
-    return keras.Model(image, logits, name="discriminator")
+    eighth = _norm("norm_4")(_down(widths[2], 3, seeds, "down_4", False)(quarter))
+    flat = layers.Flatten(name="flatten")(layers.LeakyReLU(0.2)(eighth))
+    kept = layers.Dropout(dropout, seed=next(seeds), name="dropout")(flat)
+    logits = layers.Dense(
+        1, kernel_initializer=_start(seeds), dtype="float32", name="logit"
+    )(kept)
+    return keras.Model(images, logits, name="discriminator")
+
+
+def _down(filters, kernel_size, seeds, name, use_bias=True):
+    """A convolution that halves rows and columns; before a norm it needs no bias."""
+    return layers.Conv2D(
+        filters,
+        kernel_size,
+        strides=2,
+        padding="same",
+        use_bias=use_bias,
+        kernel_initializer=_start(seeds),
+        name=name,
+    )
 
 
 def _norm(name):
@@ -100,12 +113,16 @@ def _norm(name):
     return layers.BatchNormalization(momentum=0.9, name=name)
 
 
-def _start(seed):
-    return keras.initializers.RandomNormal(stddev=0.05, seed=fresh(seed))
+def _start(seeds):
+    return keras.initializers.RandomNormal(stddev=0.05, seed=next(seeds))
 
 
-def fresh(seed):
-    """One more integer out of a ``SeedGenerator``; an integer or None as it is."""
+def _seeds(seed):
+    """An endless supply of integers: layers must not all start with one seed.
+
+    (``SeedGenerator.next`` gives ``[seed, count]``, whose first entry never changes.)
+    """
     if isinstance(seed, keras.random.SeedGenerator):
-        return int(keras.ops.convert_to_numpy(seed.next())[0])
-    return seed
+        seed = np.array(seed.next())
+    rng = np.random.default_rng(seed)
+    return iter(lambda: int(rng.integers(2**31)), None)

@@ -53,7 +53,7 @@ class PairedOptimizer(keras.optimizers.Optimizer):
         if self.ratio is None:
             raise TypeError(
                 "learning_rate can't be set: one of the two optimizers follows a "
-                "schedule."
+                "schedule, or the discriminator's started at 0."
             )
         self.discriminator.learning_rate = value
         self.generator.learning_rate = value * self.ratio
@@ -106,11 +106,11 @@ class PairedOptimizer(keras.optimizers.Optimizer):
 
 
 def _ratio(discriminator, generator):
-    """The quotient of the learning rates, or None where one is a schedule."""
+    """The quotient of the learning rates, or None where there is none."""
     rates = [each._learning_rate for each in (discriminator, generator)]
     if any(
         isinstance(r, keras.optimizers.schedules.LearningRateSchedule) for r in rates
     ):
         return None
     slow, fast = (float(keras.ops.convert_to_numpy(rate)) for rate in rates)
-    return fast / slow
+    return fast / slow if slow else None
