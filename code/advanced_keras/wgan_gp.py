@@ -263,6 +263,38 @@ class WGANGP(GAN):
         return cls(**config)
 
 
+def build_critic(widths=(32, 64, 128), seed=0):
+    """A critic of digits: images ``(batch, 28, 28, 1)`` to scores ``(batch, 1)``.
+
+    The discriminator of :func:`~advanced_keras.gan.build_discriminator` with layer
+    normalization in the place of batch normalization, and without dropout.
+
+    Args:
+        widths: channels of the 14 x 14, the 7 x 7 and the 4 x 4 image.
+        seed: of the initial weights.
+    """
+    seeds = iter(np.random.default_rng(seed).integers(0, 2**31, 4).tolist())
+    h = images = keras.Input((28, 28, 1), name="images")
+    for place, (filters, kernel_size) in enumerate(zip(widths, (4, 4, 3), strict=True)):
+        h = keras.layers.Conv2D(
+            filters,
+            kernel_size,
+            strides=2,
+            padding="same",
+            kernel_initializer=keras.initializers.GlorotUniform(next(seeds)),
+            name=("down_14", "down_7", "down_4")[place],
+        )(h)
+        if place > 0:
+            h = keras.layers.LayerNormalization(axis=(1, 2, 3), name=f"norm_{place}")(h)
+        h = keras.layers.LeakyReLU(0.2)(h)
+    start = keras.initializers.GlorotUniform(next(seeds))
+    flat = keras.layers.Flatten(name="flatten")(h)
+    scores = keras.layers.Dense(
+        1, kernel_initializer=start, dtype="float32", name="score"
+    )(flat)
+    return keras.Model(images, scores, name="critic")
+
+
 # -- A critic by itself ---------------------------------------------------------------
 
 
