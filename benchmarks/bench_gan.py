@@ -90,7 +90,7 @@ def adam():
 
 def our_model():
     """Ours, as the chapter trains it."""
-    gan = GAN(build_generator(seed=0), build_discriminator(seed=0))
+    gan = GAN(build_generator(seed=0), build_discriminator(seed=0), together=False)
     gan.compile(adam(), adam())
     return gan
 

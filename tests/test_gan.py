@@ -461,11 +461,14 @@ def test_evaluate_changes_nothing_and_repeats():
 
 
 def test_same_seed_same_result():
-    keras.utils.set_random_seed(0)
-    one = fit(fussy()).history
-    keras.utils.set_random_seed(99)
-    assert fit(fussy()).history == one
-    assert fit(fussy(seed=1)).history != one
+    weights = []
+    for seed, other_seed in ((0, 0), (0, 99), (1, 0)):
+        keras.utils.set_random_seed(other_seed)
+        gan = fussy(seed=seed)
+        gan.train_step(POINTS[:16])
+        weights.append(snapshot(gan.variables))
+    assert same(weights[0], weights[1])
+    assert not same(weights[0], weights[2])
     other = GAN(*fussy_players(), seed=7)
     assert not np.array_equal(other.draw(3), fussy().draw(3))
 
@@ -577,16 +580,22 @@ def test_a_pair_refuses_what_only_one_can_do():
         fussy().optimizer.apply([], [])
 
 
-@pytest.mark.parametrize("options", [{"jit_compile": True}, {"jit_compile": False}])
-def test_graph_and_xla_give_the_eager_step(options):
-    plain, other = fussy(), fussy()
-    adams = [keras.optimizers.Adam(1e-2, beta_1=0.5) for _ in range(2)]
-    other.compile(*adams, **options)
-    one, two = fit(plain).history, fit(other).history
-    for name in one:
-        # XLA drops other units
-        tolerance = 0.1 if options["jit_compile"] else 1e-4
-        assert one[name] == pytest.approx(two[name], rel=tolerance)
+def test_graph_and_xla_give_the_eager_step():
+    """Without dropout: XLA draws other units to drop."""
+    logs = []
+    for options in (
+        {"run_eagerly": True},
+        {"jit_compile": False},
+        {"jit_compile": True},
+    ):
+        G, D = build_point_generator(4, 4, seed=0), build_point_discriminator(4, seed=1)
+        gan = GAN(G, D)
+        gan.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1), **options)
+        assert gan.jit_compile == options.get("jit_compile", False)
+        logs.append(fit(gan).history)
+    for name, value in logs[0].items():
+        assert logs[1][name] == pytest.approx(value, rel=1e-4)
+        assert logs[2][name] == pytest.approx(value, rel=0.1)  # other latent vectors
 
 
 def test_options_of_compile_survive_saving(tmp_path):

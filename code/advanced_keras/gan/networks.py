@@ -72,7 +72,7 @@ def build_generator(latent_dim=64, widths=(96, 32), seed=None):
     return keras.Model(z, images, name="generator")
 
 
-def build_discriminator(widths=(32, 64, 128), dropout=0.3, seed=None):
+def build_discriminator(widths=(32, 64, 128), dropout=0.2, seed=None):
     """The DCGAN's discriminator: ``(batch, 28, 28, 1)`` to logits ``(batch, 1)``.
 
     Args:
