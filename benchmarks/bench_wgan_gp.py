@@ -1,4 +1,4 @@
-"""The train step of WGAN-GP against the machine's limit, and against the public example.
+"""The train step of WGAN-GP against the machine's limit and the public example.
 
 The limit: the convolutions and matrix products of one step, and nothing else, each the
 plain TensorFlow operation, of the same sizes, as often as mathematics asks for it. For

@@ -1,4 +1,4 @@
-"""Draws where the gradient penalty is taken, and the two tapes, one inside the other."""
+"""Draws where the gradient penalty is taken, and the two tapes, one in the other."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -55,7 +55,13 @@ def _tapes(axes: Axes) -> None:
     frame(axes, 254, 34, 392, 128, "critic")
     label(axes, 323, 47, r"inner tape: watches $\bar{\mathbf{x}}$", fontsize=SMALL)
     box(axes, (323, 72), (112, 22), r"$f(\bar{\mathbf{x}})$", "critic")
-    box(axes, (323, 108), (112, 24), r"$\mathbf{g} = \nabla f(\bar{\mathbf{x}})$", "loss")
+    box(
+        axes,
+        (323, 108),
+        (112, 24),
+        r"$\mathbf{g} = \nabla f(\bar{\mathbf{x}})$",
+        "loss",
+    )
     arrow(axes, [(323, 83), (323, 96)], "critic")
     gap = "gap\n$f(G(\\mathbf{z}))$\n$-\\,f(\\mathbf{x})$"
     box(axes, (448, 84), (82, 60), gap, "critic", fontsize=SMALL)

@@ -22,7 +22,6 @@ from scipy.stats import kstest, wasserstein_distance
 from advanced_keras.gan import (
     GAN,
     Ring,
-    build_discriminator,
     build_generator,
     build_point_discriminator,
     build_point_generator,
@@ -32,6 +31,8 @@ from advanced_keras.training import record_step
 from advanced_keras.wgan_gp import (
     WGANGP,
     Distance,
+    Drawers,
+    build_critic,
     build_line_critic,
     gradient_penalty,
     interpolate,
@@ -151,7 +152,8 @@ def test_a_dead_critic_stays_finite_in_training():
     critic.layers[1].bias.assign(np.full(16, -100.0))  # every ReLU is off
     assert float(ops.max(slopes(critic, POINTS))) <= 1.1e-6
     model = make(critic=critic)
-    fit(model)
+    model.compile(run_eagerly=True)
+    fit(model, POINTS[:128])
     assert all(np.isfinite(w).all() for w in model.get_weights())
 
 
@@ -165,7 +167,7 @@ def test_slopes_of_a_linear_critic():
 
 
 def test_slopes_by_finite_differences_of_a_convolutional_critic():
-    critic = build_discriminator(4, dropout=0.0, seed=0)
+    critic = build_critic((4, 4, 4))
     x = np.random.default_rng(0).uniform(size=(2, 28, 28, 1)).astype("float32")
     with tf.GradientTape() as tape:
         image = tf.constant(x)
@@ -177,7 +179,7 @@ def test_slopes_by_finite_differences_of_a_convolutional_critic():
     step = 1e-2  # of a piecewise linear function
     ahead, behind = critic(x + step * unit), critic(x - step * unit)
     by_differences = np.ravel(ahead - behind) / (2 * step)
-    np.testing.assert_allclose(slopes(critic, x), by_differences, rtol=0.02)
+    np.testing.assert_allclose(slopes(critic, x), by_differences, rtol=0.05)
 
 
 def tanh_critic():
@@ -254,27 +256,39 @@ def test_penalties_of_given_slopes():
 
 def test_penalty_is_computed_without_dropout():
     """Erratum: it was computed with dropout on."""
-    critic = build_discriminator(4, dropout=0.5, seed=0)
-    x = np.random.default_rng(0).uniform(size=(3, 28, 28, 1)).astype("float32")
+    critic, calm = (
+        keras.Sequential(
+            [
+                keras.Input((2,)),
+                layers.Dense(16, "relu"),
+                layers.Dropout(rate),
+                layers.Dense(1),
+            ]
+        )
+        for rate in (0.5, 0.0)
+    )
+    calm.set_weights(critic.get_weights()[: len(calm.weights)])
     states = [v.numpy() for v in critic.non_trainable_variables]
-    first, second = slopes(critic, x), slopes(critic, x)
+    first, second = slopes(critic, POINTS), slopes(critic, POINTS)
     np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(first, slopes(calm, POINTS), rtol=1e-5)
     for state, variable in zip(states, critic.non_trainable_variables, strict=True):
         np.testing.assert_array_equal(state, variable)
-    calm = build_discriminator(4, dropout=0.0, seed=0)
-    calm.set_weights(critic.get_weights()[: len(calm.weights)])
-    np.testing.assert_allclose(first, slopes(calm, x), rtol=1e-5)
     # The scores of a training step do have dropout.
-    model = make(critic=critic, generator=build_generator(4, 8, seed=1))
-    one = model.judge(x, ops.convert_to_tensor(x), training=True)[0]
-    other = model.judge(x, ops.convert_to_tensor(x), training=True)[0]
+    model = make(critic=critic, compiled=False)
+    x = ops.convert_to_tensor(POINTS)
+    one, other = (model.judge(x, x, training=True)[0] for _ in range(2))
     assert not np.allclose(one, other)
 
 
 def test_slope_of_an_example_does_not_depend_on_its_batch():
     critic = keras.Sequential(
-        [keras.Input((2,)), layers.Dense(8, "tanh"), layers.LayerNormalization()]
-        + [layers.Dense(1)]
+        [
+            keras.Input((2,)),
+            layers.Dense(8, "tanh"),
+            layers.LayerNormalization(),
+            layers.Dense(1),
+        ]
     )
     together = np.asarray(slopes(critic, POINTS[:8]))
     alone = [float(slopes(critic, POINTS[i : i + 1])[0]) for i in range(8)]
@@ -426,6 +440,7 @@ def test_train_step_is_that_of_plain_nested_tapes():
     weights = G.trainable_variables
     for w, gradient in zip(weights, tape.gradient(g_loss, weights), strict=True):
         w.assign_sub(0.1 * gradient)
+    model.run_eagerly = True
     logs = fit(model, POINTS[:64])
     same(model.critic, f, atol=1e-5)
     same(model.generator, G, atol=1e-5)
@@ -447,7 +462,10 @@ def test_recorded_step_who_moves_when_and_the_tape_inside():
     events = record(model, POINTS[:96])
     movers = [(event.function, change.group) for event, change in events.changes()]
     order = list(dict.fromkeys(movers))
-    assert order == [("update_discriminator", "critic"), ("train_generator", "generator")]
+    assert order == [
+        ("update_discriminator", "critic"),
+        ("train_generator", "generator"),
+    ]
     updates = [event for event in events.events if "d_optimizer.apply" in event.text]
     assert len(updates) == 3
     assert all({c.group for c in each.changes} == {"critic"} for each in updates)
@@ -459,8 +477,13 @@ def test_recorded_step_who_moves_when_and_the_tape_inside():
 def test_batch_statistics_of_the_generator_move_once_a_step():
     """Erratum: they were updated four times a step."""
     generator = keras.Sequential(
-        [keras.Input((4,)), layers.Dense(8), layers.BatchNormalization()]
-        + [layers.ReLU(), layers.Dense(2)]
+        [
+            keras.Input((4,)),
+            layers.Dense(8),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Dense(2),
+        ]
     )
     model = make(critic_updates=3, generator=generator)
     changes = [c for _, c in record(model, POINTS[:96]).changes("state")]
@@ -487,8 +510,8 @@ def test_examples_of_all_critic_updates_are_generated_in_one_call():
 def test_logs_are_means_over_the_epoch_not_of_the_last_batch():
     """Erratum: the last batch's losses were logged. Weights stand still here."""
     model = make()
-    still = [keras.optimizers.SGD(1e-30) for _ in range(2)]
-    model.compile(*still)
+    still = [keras.optimizers.SGD(0.0) for _ in range(2)]
+    model.compile(*still, run_eagerly=True)
     order = np.argsort(np.ravel(model.critic(POINTS)))
     x = POINTS[order][: 64 * 7 + 32]  # a short last batch counts by its examples
     logs = fit(model, x)
@@ -515,34 +538,43 @@ def test_each_critic_update_sees_its_own_examples():
     np.testing.assert_array_equal(np.concatenate(seen), POINTS[:96])
 
 
-def test_train_step_is_traced_once():
-    traces = []
+@pytest.fixture(scope="module")
+def trained_once():
+    """One epoch, one critic update a step; the steps that Python ran are counted."""
 
     class Counting(WGANGP):
+        traces = 0
+
         def train_step(self, data):
-            traces.append(1)
+            Counting.traces += 1
             return super().train_step(data)
 
-    players = build_point_generator(4, 8, seed=1), build_point_discriminator(8, seed=2)
-    model = Counting(*players)
+    plain = make(1, compiled=False)
+    model = Counting(plain.generator, plain.critic, critic_updates=1)
     model.compile()
-    fit(model, epochs=4)
-    assert len(traces) <= 2
+    fit(model)
+    return model
 
 
-def test_steps_per_execution_trains_alike():
-    one, four = make(), make()
+def test_train_step_is_traced_once(trained_once):
+    assert int(trained_once.g_optimizer.iterations) == len(POINTS) // 64
+    assert trained_once.traces <= 2
+
+
+def test_steps_per_execution_trains_alike(trained_once):
+    four = make(1)
     four.compile(steps_per_execution=4)
-    fit(one), fit(four)
-    same(one, four, atol=1e-6)
+    fit(four)
+    same(trained_once, four, atol=1e-6)
 
 
 def test_mixed_bfloat16():
     """Erratum: the public example fails under this policy."""
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        critic = build_discriminator(4, dropout=0.2, seed=0)
-        model = make(critic=critic, generator=build_generator(4, 8, seed=1))
+        critic = build_critic((4, 4, 4))
+        model = make(1, critic=critic, generator=build_generator(4, (8, 4), seed=1))
+        model.compile(run_eagerly=True)
         images = np.random.default_rng(0).uniform(size=(64, 28, 28, 1))
         logs = fit(model, images.astype("float32"), batch_size=32)
         norms = slopes(critic, images[:4])
@@ -553,10 +585,54 @@ def test_mixed_bfloat16():
     assert all(w.dtype == "float32" for w in model.trainable_variables)
 
 
-def test_learns_the_ring_a_little():
-    model = make(3, critic=build_point_discriminator(64, seed=2), seed=3)
-    logs = fit(model, Ring().sample(4096), batch_size=192, epochs=8, shuffle=True)
-    assert logs["wasserstein"][-1] < 0.6 * max(logs["wasserstein"])
+def test_generator_moves_to_the_data():
+    z = keras.Input((2,))
+    generator = keras.Model(z, layers.Dense(2)(z))
+    model = make(3, generator=generator, critic=build_line_critic(2, 16))
+    model.compile(*(keras.optimizers.Adam(0.03, beta_1=0.5) for _ in range(2)))
+    data = normal(3072, 2) * 0.1 + np.array([2.0, -1.0], "float32")
+    logs = fit(model, data, batch_size=96, epochs=5)
+    np.testing.assert_allclose(generator.layers[-1].bias, [2, -1], atol=0.3)
+    assert logs["wasserstein"][-1] < 0.5 * logs["wasserstein"][0]
+
+
+# ---- The networks -------------------------------------------------------------------
+
+
+def test_drawers_by_numpy():
+    z = normal(200, 7)
+    out = np.asarray(Drawers(5)(z))
+    np.testing.assert_array_equal(out[:, 5:], z[:, 5:])
+    wanted = np.sqrt(5) * np.eye(5)[z[:, :5].argmax(1)]
+    np.testing.assert_allclose(out[:, :5], wanted, rtol=1e-6)
+    assert np.mean(out[:, :5] ** 2) == pytest.approx(1)
+    shares = np.bincount(z[:, :5].argmax(1), minlength=5) / 200
+    assert shares.min() > 0.1  # all drawers are equally likely
+
+
+def test_drawers_save_and_refuse(tmp_path):
+    z = keras.Input((7,))
+    generator = keras.Model(z, layers.Dense(2)(Drawers(5)(z)))
+    generator.save(tmp_path / "g.keras")
+    again = keras.saving.load_model(tmp_path / "g.keras")
+    np.testing.assert_array_equal(again(normal(3, 7)), generator(normal(3, 7)))
+    assert Drawers(5).compute_output_shape((None, 7)) == (None, 7)
+    for count in (1, 2.0, True):
+        with pytest.raises(ValueError, match="count must be an integer"):
+            Drawers(count)
+    with pytest.raises(ValueError, match="z must have more than count=5"):
+        Drawers(5)(normal(3, 5))
+
+
+def test_critic_of_digits_looks_at_one_image_at_a_time_and_is_seeded():
+    one, two, other = build_critic(), build_critic(), build_critic(seed=1)
+    same(one, two)
+    x = np.random.default_rng(0).uniform(size=(4, 28, 28, 1)).astype("float32")
+    assert not np.allclose(one(x), other(x))
+    together, alone = one(x, training=True), one(x[:1], training=True)
+    np.testing.assert_allclose(together[0], alone[0], atol=1e-5)
+    kernels = [layer.kernel for layer in one.layers if hasattr(layer, "kernel")]
+    assert len({float(ops.max(kernel)) for kernel in kernels}) == len(kernels)
 
 
 # ---- Keras's own methods ------------------------------------------------------------
@@ -591,27 +667,25 @@ def test_save_and_load_weights(trained, tmp_path):
     np.testing.assert_array_equal(again(normal(5, 4)), trained(normal(5, 4)))
 
 
-@pytest.mark.parametrize("whole", [True, False])
-def test_resumed_training_is_uninterrupted_training(tmp_path, whole):
-    one, other = make(), make()
-    fit(one, epochs=2)
-    fit(other)
-    if whole:
-        other.save(tmp_path / "m.keras")
-        resumed = keras.saving.load_model(tmp_path / "m.keras")
-    else:
-        other.save_weights(tmp_path / "m.weights.h5")
-        resumed = make()
-        resumed.load_weights(tmp_path / "m.weights.h5")
-    fit(resumed)
-    same(one.generator, resumed.generator, atol=1e-6)
-    same(one.critic, resumed.critic, atol=1e-6)
+def test_resumed_training_is_uninterrupted_training(trained, tmp_path):
+    """`trained` has seen one epoch; both ways of storing it, and the second epoch."""
+    trained.save(tmp_path / "m.keras")
+    trained.save_weights(tmp_path / "m.weights.h5")
+    whole = keras.saving.load_model(tmp_path / "m.keras")
+    weights = make()
+    weights.load_weights(tmp_path / "m.weights.h5")
+    for model in (trained, whole, weights):
+        fit(model)
+    for resumed in (whole, weights):
+        same(trained.generator, resumed.generator, atol=1e-6)
+        same(trained.critic, resumed.critic, atol=1e-6)
 
 
 def test_same_seed_same_result_other_seed_another():
     one, two, three = make(), make(), make(seed=1)
     for model in (one, two, three):
-        fit(model)
+        model.compile(run_eagerly=True)
+        fit(model, POINTS[:128])
     same(one, two)
     assert not np.allclose(one(normal(2, 4)), three(normal(2, 4)))
 
@@ -633,7 +707,7 @@ def test_evaluate_repeats_and_changes_nothing(trained):
 
 
 def test_fit_with_labels_validation_and_callbacks(tmp_path):
-    model = make()
+    model = make(1)
     halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
     path = str(tmp_path / "best.weights.h5")
     best = keras.callbacks.ModelCheckpoint(
@@ -651,7 +725,9 @@ def test_fit_with_labels_validation_and_callbacks(tmp_path):
 
 def test_a_dataset_and_a_batch_smaller_than_the_number_of_updates():
     data = tf.data.Dataset.from_tensor_slices(POINTS[:66]).batch(64)
-    assert np.isfinite(fit(make(3), data, batch_size=None)["d_loss"]).all()
+    model = make(3)
+    model.compile(run_eagerly=True)
+    assert np.isfinite(fit(model, data, batch_size=None)["d_loss"]).all()
 
 
 def test_it_is_a_gan_with_other_defaults():

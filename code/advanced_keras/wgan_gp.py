@@ -295,6 +295,56 @@ def build_critic(widths=(32, 64, 128), seed=0):
     return keras.Model(images, scores, name="critic")
 
 
+@keras.saving.register_keras_serializable(package="advanced_keras")
+class Drawers(keras.layers.Layer):
+    """Let a latent vector choose one of several drawers.
+
+    The largest of the first ``count`` numbers decides. They are replaced by zeros and,
+    in the place of the largest, the root of ``count``: their mean square stays 1. Out
+    of one cloud come ``count`` clouds apart, so a continuous generator can put them
+    into different places without drawing a thread between them.
+
+    Args:
+        count: how many, at least 2.
+
+    Call arguments:
+        z: latent vectors ``(batch, latent_dim)``, with ``latent_dim`` above ``count``.
+
+    Returns:
+        ``(batch, latent_dim)``.
+
+    Raises:
+        ValueError: if ``count`` is not an integer of at least 2, or z is too short.
+    """
+
+    def __init__(self, count, **kwargs):
+        super().__init__(**kwargs)
+        if isinstance(count, bool) or not isinstance(count, int) or count < 2:
+            raise ValueError(f"count must be an integer of at least 2, got {count!r}.")
+        self.count = count
+
+    def build(self, z_shape):
+        """Check the length of z."""
+        if z_shape[-1] <= self.count:
+            raise ValueError(
+                f"z must have more than count={self.count} numbers, got {z_shape[-1]}."
+            )
+
+    def call(self, z):
+        """Zeros and a one for the first numbers; the others stay."""
+        chosen = ops.argmax(z[:, : self.count], axis=-1)
+        ones = ops.one_hot(chosen, self.count, dtype=z.dtype)
+        return ops.concatenate([self.count**0.5 * ones, z[:, self.count :]], axis=-1)
+
+    def compute_output_shape(self, z_shape):
+        """The shape of z."""
+        return z_shape
+
+    def get_config(self):
+        """The number of drawers."""
+        return super().get_config() | {"count": self.count}
+
+
 # -- A critic by itself ---------------------------------------------------------------
 
 
