@@ -1,7 +1,7 @@
 """FusedAdam against Keras's Adam: the time until a deep stack has made its first step.
 
-The chapter *Attention, skip connections, layer norm* trains stacks of eight blocks. Both
-optimizers compute the same numbers (`tests/test_blocks.py`); the fused one has one
+The chapter *Attention, skip connections, layer norm* trains stacks of eight blocks.
+Both optimizers compute the same numbers (`tests/test_blocks.py`); the fused one has one
 operation for each variable instead of a dozen, so that the step is built sooner.
 """
 

@@ -10,10 +10,10 @@ ALT = (
     "columns: the heads. Second, in one head: Q, with T rows and d columns, times K "
     "transposed, with d rows and S columns, gives the scores, with T rows and S "
     "columns; the last column is crossed out by the mask. Third, the scores are "
-    "divided by the root of d and go through a softmax into the weights A, of the same shape, "
-    "paler and darker green, 0 in the masked column; A times V, with S rows and d "
-    "columns, gives the context C, with T rows and d columns. Fourth, the contexts of "
-    "the H heads are put side by side into a table with T rows and E columns."
+    "divided by the root of d and go through a softmax into the weights A, of the same "
+    "shape, paler and darker green, 0 in the masked column; A times V, with S rows and "
+    "d columns, gives the context C, with T rows and d columns. Fourth, the contexts "
+    "of the H heads are put side by side into a table with T rows and E columns."
 )
 
 CELL = 20.0
