@@ -65,6 +65,12 @@ class Panel:
         arrays = ("dates", "returns", "characteristics", "present")
         return replace(self, **{name: getattr(self, name)[dates] for name in arrays})
 
+    def then(self, later: Panel) -> Panel:
+        """This window of dates followed by a later one, of the same tickers."""
+        arrays = ("dates", "returns", "characteristics", "present")
+        pairs = {name: (getattr(self, name), getattr(later, name)) for name in arrays}
+        return replace(self, **{n: np.concatenate(pair) for n, pair in pairs.items()})
+
     def filled(self, value: float) -> Panel:
         """The same panel with ``value`` in every missing cell."""
         returns = np.where(self.present, self.returns, value)
