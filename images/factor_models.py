@@ -8,8 +8,8 @@ from _drawing import SMALL, TINT, arrow, box, canvas, frame, label, write
 ALT = (
     "Two columns that meet below. Left, the beta side, in blue: a table of six tickers "
     "with four characteristics each goes through Dense with ReLU, batch normalization "
-    "and Dense(K), and becomes a table of six tickers with three betas each. Right, the "
-    "factor side, in orange: one column of returns goes through Dense(K) and becomes "
+    "and Dense(K), and becomes a table of six tickers with three betas each. Right, "
+    "the factor side, in orange: a column of returns goes through Dense(K) and becomes "
     "three factors. Dot with axes (2, 1) multiplies each row of betas with the factors "
     "and adds up: one return for each of the six tickers. The row of one ticker is "
     "marked in the characteristics, in the betas and in the result."

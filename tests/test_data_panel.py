@@ -65,7 +65,7 @@ def test_linear_betas_are_linear_and_nonlinear_are_not():
     np.testing.assert_allclose(truth.betas, panel.characteristics @ truth.gamma)
     panel, truth = simulate_panel("nonlinear", 12, 60, missing=0)
     assert truth.gamma is None
-    Z, B = panel.characteristics.reshape(-1, 8), truth.betas.reshape(-1, 3)
+    Z, B = panel.characteristics.reshape(-1, 10), truth.betas.reshape(-1, 3)
     rest = B - Z @ np.linalg.lstsq(Z, B, rcond=None)[0]
     assert ((rest**2).mean(0) > 0.05).all()
 
@@ -170,7 +170,11 @@ def test_ranks_ignore_monotone_changes_and_fillers():
 
 def test_a_table_written_by_hand():
     panel = load_panel(frame())
-    assert [str(day) for day in panel.dates] == ["2020-01-31", "2020-02-29", "2020-03-31"]
+    assert [str(day) for day in panel.dates] == [
+        "2020-01-31",
+        "2020-02-29",
+        "2020-03-31",
+    ]
     assert list(panel.assets) == ["A", "B", "C"]
     assert panel.names == ("constant", "size", "value")
     nan = np.nan
@@ -300,7 +304,9 @@ def test_infinite_cells(bad):
 
 def test_duplicate_rows_are_refused():
     again = [*ROWS, ("2020-01-31", "A", 0.5, 1.0, 0.2)]
-    with pytest.raises(ValueError, match=r"once; \(2020-01-31, A\) occurs again, and 2"):
+    with pytest.raises(
+        ValueError, match=r"once; \(2020-01-31, A\) occurs again, and 2"
+    ):
         load_panel(frame(again))
 
 

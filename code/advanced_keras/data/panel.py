@@ -102,7 +102,7 @@ def simulate_panel(
     design: str = "linear",
     num_dates: int = 240,
     num_assets: int = 300,
-    num_characteristics: int = 8,
+    num_characteristics: int = 10,
     missing: float = 0.25,
     noise: float = 0.1,
     seed: int = 0,

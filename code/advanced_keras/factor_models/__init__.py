@@ -14,6 +14,7 @@ from .autoencoder import (
     examples,
     fit_autoencoder,
     make_model,
+    masked_error,
     minibatches,
 )
 from .classical import (
@@ -65,6 +66,7 @@ __all__ = [
     "make_folds",
     "make_model",
     "managed_portfolios",
+    "masked_error",
     "minibatches",
     "moments",
     "panel_r2",

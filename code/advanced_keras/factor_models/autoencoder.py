@@ -76,16 +76,28 @@ class FillMissing(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="advanced_keras")
-class MaskedMeanSquaredError(keras.losses.Loss):
-    """The mean squared error over the returns that are there; NaN means missing.
+def masked_error(y_true, y_pred):
+    """Squared errors of the returns that are there, one number for each date.
 
-    Call arguments:
+    Args:
         y_true: ``(B, N)``, NaN where missing.
         y_pred: ``(B, N)``, anything where missing.
 
     Returns:
-        With the usual mean over the batch: the mean over all returns that are present
-        in it, each counting the same, on a full date and on a sparse one.
+        ``(B,)``. Their mean over the batch is the mean over all returns present in it:
+        each counts the same, on a full date and on a sparse one.
+    """
+    seen = ops.logical_not(ops.isnan(y_true))
+    error = ops.where(seen, y_true - y_pred, 0.0)
+    a_date = ops.mean(ops.sum(ops.cast(seen, error.dtype), axis=-1))
+    return ops.sum(ops.square(error), axis=-1) / ops.maximum(a_date, 1.0)
+
+
+@keras.saving.register_keras_serializable(package="advanced_keras")
+class MaskedMeanSquaredError(keras.losses.Loss):
+    """The mean squared error over the returns that are there; NaN means missing.
+
+    Call arguments: see :func:`masked_error`.
     """
 
     def __init__(self, name="masked_mean_squared_error", **kwargs):
@@ -93,10 +105,7 @@ class MaskedMeanSquaredError(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         """One number for each date, ``(B,)``."""
-        seen = ops.logical_not(ops.isnan(y_true))
-        error = ops.where(seen, y_true - y_pred, 0.0)
-        share = ops.mean(ops.sum(ops.cast(seen, error.dtype), axis=-1))
-        return ops.sum(ops.square(error), axis=-1) / ops.maximum(share, 1.0)
+        return masked_error(y_true, y_pred)
 
 
 def build_autoencoder(
@@ -143,7 +152,9 @@ def build_autoencoder(
         code = norm(dense(code), mask=present)
     betas = _dense(num_factors, "betas", seed, l1)(code)
 
-    factors = _dense(num_factors, "factors", seed + 100, 0.0, use_bias=False)(portfolios)
+    factors = _dense(num_factors, "factors", seed + 100, 0.0, use_bias=False)(
+        portfolios
+    )
     returns = layers.Dot(axes=(2, 1), name="returns")([betas, factors])
     return keras.Model([characteristics, present, portfolios], returns)
 
@@ -190,11 +201,11 @@ def fit_autoencoder(
     num_factors: int = 3,
     hidden=(32,),
     seed: int = 0,
-    epochs: int = 80,
-    batch_size: int = 32,
+    epochs: int = 40,
+    batch_size: int = 16,
     learning_rate: float = 0.01,
     l1: float = 1e-5,
-    patience: int = 15,
+    patience: int = 10,
 ) -> Autoencoder:
     """Train on one window, stop where the next window is predicted best.
 
@@ -216,17 +227,15 @@ def fit_autoencoder(
     """
     scale = 1 / np.std(train.returns[train.present])
     model = build_autoencoder(len(train.names), num_factors, hidden, l1, seed)
-    loss = MaskedMeanSquaredError()
     steps = max(1, len(train) // batch_size)
     model.compile(
         optimizer=keras.optimizers.Adam(learning_rate),
-        loss=loss,
-        weighted_metrics=[],
-        metrics=[keras.metrics.MeanMetricWrapper(loss.call, name="error")],
+        loss=MaskedMeanSquaredError(),
+        metrics=[masked_error],  # without the penalty, for the validation window
         steps_per_execution=steps,
     )
     stop = keras.callbacks.EarlyStopping(
-        "val_error", mode="min", patience=patience, restore_best_weights=True
+        "val_masked_error", mode="min", patience=patience, restore_best_weights=True
     )
     fitted = model.fit(
         minibatches(examples(train, scale), batch_size, epochs, seed),

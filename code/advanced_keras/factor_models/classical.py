@@ -117,9 +117,7 @@ class Premia:
         return self.mean / self.error
 
 
-def fama_macbeth(
-    returns: np.ndarray, betas: np.ndarray, present: np.ndarray
-) -> Premia:
+def fama_macbeth(returns: np.ndarray, betas: np.ndarray, present: np.ndarray) -> Premia:
     """Regress on each date, then take the mean over dates (Fama and MacBeth, 1973).
 
     Args:

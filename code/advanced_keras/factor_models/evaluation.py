@@ -14,9 +14,7 @@ from ..data.panel import Panel
 from .model import FactorModel
 
 
-def panel_r2(
-    returns: np.ndarray, predicted: np.ndarray, present: np.ndarray
-) -> float:
+def panel_r2(returns: np.ndarray, predicted: np.ndarray, present: np.ndarray) -> float:
     """R2 = 1 - sum (r - predicted)^2 / sum r^2, over the cells that have both.
 
     With ``fitted`` returns it is the *total* R2, with ``expected`` returns the
@@ -100,7 +98,9 @@ def make_folds(
     for start in range(first, num_dates, test):
         begin = 0 if expanding else start - first
         middle, end = start - validation, min(start + test, num_dates)
-        found.append(Fold(slice(begin, middle), slice(middle, start), slice(start, end)))
+        found.append(
+            Fold(slice(begin, middle), slice(middle, start), slice(start, end))
+        )
     return found
 
 

@@ -61,7 +61,8 @@ class Ensemble(FactorModel):
 
 def past_means(factors: np.ndarray) -> np.ndarray:
     """For each date the mean over all dates before it, ``(D, K)``; first NaN."""
-    sums = np.cumsum(factors, axis=0) - factors
+    # Shifted, not "all so far, less today": rounding would carry today along.
+    sums = np.cumsum(np.vstack([np.zeros_like(factors[:1]), factors[:-1]]), axis=0)
     count = np.arange(len(factors))[:, None]
     return np.where(count > 0, sums / np.maximum(count, 1), np.nan)
 
