@@ -201,11 +201,11 @@ def fit_autoencoder(
     num_factors: int = 3,
     hidden=(32,),
     seed: int = 0,
-    epochs: int = 40,
-    batch_size: int = 16,
-    learning_rate: float = 0.01,
+    epochs: int = 50,
+    batch_size: int = 8,
+    learning_rate: float = 0.02,
     l1: float = 1e-5,
-    patience: int = 10,
+    patience: int = 15,
 ) -> Autoencoder:
     """Train on one window, stop where the next window is predicted best.
 
