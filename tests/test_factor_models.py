@@ -553,7 +553,7 @@ def fit_linear(train, validation):
 
 
 def fit_network(train, validation):
-    return fit_autoencoder(train, validation, 2, (6,), epochs=6, seed=3)
+    return fit_autoencoder(train, validation, 2, (4,), epochs=5, seed=3)
 
 
 @pytest.mark.parametrize("fit", [fit_linear, fit_network])
@@ -681,15 +681,15 @@ def test_defect_filler_enters_loss_and_inputs_unmasked():
     """Worse than predicting 0 on the cells that were observed; masked, better."""
     panel, _ = simulate_panel("nonlinear", 120, 60, missing=0.45, seed=0)
     filled = panel.filled(-2.0)
-    model = public_fit(panel, -2.0, epochs=15)
+    model = public_fit(panel, -2.0, epochs=10)
     predicted = np.asarray(model([filled.characteristics, filled.returns]))
     assert panel_r2(panel.returns, predicted, panel.present) < -0.5
-    ours = fit_autoencoder(panel.take(slice(0, 90)), panel.take(slice(90, 120)), K,
-                           epochs=30)  # fmt: skip
+    window = panel.take(slice(0, 90)), panel.take(slice(90, 120))
+    ours = fit_autoencoder(*window, K, hidden=(), epochs=12)
     assert total(panel, ours, slice(0, 120)) > 0.1
 
 
-@pytest.mark.parametrize("filler", [-2.0, 0.0, 1e6])
+@pytest.mark.parametrize("filler", [-2.0, 1e6])
 def test_defect_filler_changes_nothing_here(small, quick, filler):
     """Exactly 0 difference in weights, betas where present, and predictions."""
     filled = small.filled(filler)
