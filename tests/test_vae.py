@@ -644,6 +644,20 @@ def test_refuses_parts():
         VAE(encoder, keras.Model(z, layers.Dense(7)(z)))
 
 
+def test_refuses_parts_without_known_shapes():
+    """A subclassed part has no inputs: one clear message, no AttributeError."""
+
+    class Sub(keras.Model):
+        def call(self, x):
+            return x
+
+    encoder, decoder = build_encoder(2, **SMALL), build_decoder(2, **SMALL)
+    with pytest.raises(ValueError, match="encoder must be functional or sequential"):
+        VAE(Sub(), decoder)
+    with pytest.raises(ValueError, match="decoder must be functional or sequential"):
+        VAE(encoder, keras.Sequential([layers.Dense(7)]))
+
+
 @pytest.mark.parametrize("beta", [-0.1, "1", None, True, np.nan, np.inf])
 def test_refuses_beta(beta):
     with pytest.raises(ValueError, match="beta must be a number of at least 0, got"):
@@ -751,6 +765,14 @@ def test_shares_of_a_known_function():
     classes = rng.integers(0, 5, 20_000)
     assert share_alone(classes[:, None].astype(float), classes) == pytest.approx(1)
     assert abs(share_alone(codes, classes)) < 0.003
+
+
+def test_unsigned_labels_are_classes():
+    """Labels of MNIST are uint8; cut into bins as numbers they would mix."""
+    labels = np.random.default_rng(0).integers(0, 10, 500)
+    codes = np.random.default_rng(1).normal(size=(10, 2))[labels]
+    for kind in ("int64", "uint8"):
+        assert share_alone(codes, labels.astype(kind)) == pytest.approx(1)
 
 
 def test_share_redrawn_counts_interactions():
@@ -864,6 +886,13 @@ def test_samples_are_grey_values_and_have_a_seed():
     assert one.shape == (5, 28, 28, 1) and 0 <= one.min() <= one.max() <= 1
     z = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
     np.testing.assert_allclose(one, expit(vae.decoder(z)), atol=1e-6)
+
+
+def test_gaussian_vae_generates_means_without_a_sigmoid():
+    vae = build_linear_vae(5, 2, seed=0)
+    W, b = vae.decoder.get_weights()
+    z = np.random.default_rng(0).normal(size=(4, 2)).astype("float32")
+    np.testing.assert_allclose(vae.generate(3 * z), 3 * z @ W + b, atol=1e-5)
 
 
 def test_interpolation_is_a_straight_line():

@@ -42,8 +42,9 @@ class VAE(StandardStep, keras.Model):
 
     Raises:
         TypeError: if a part is not a Keras model, or ``seed`` not an integer.
-        ValueError: if the encoder does not return a pair that fits the decoder, or
-            ``beta`` is not a number of at least 0.
+        ValueError: if a part is neither functional nor sequential, the encoder does
+            not return a pair that fits the decoder, or ``beta`` is not a number of
+            at least 0.
     """
 
     def __init__(self, encoder, decoder, beta=1.0, seed=None, **kwargs):
@@ -191,9 +192,9 @@ class VAE(StandardStep, keras.Model):
 class GaussianVAE(VAE):
     """The VAE for real numbers: p(x|z) is normal, with one variance for all of them.
 
-    Written as a difference from :class:`VAE`: another reconstruction term, and one
-    more weight, the logarithm of the variance. What the decoder returns is a mean
-    ``(batch, n)``.
+    Written as a difference from :class:`VAE`: another reconstruction term, one more
+    weight, the logarithm of the variance, and no sigmoid: what the decoder returns
+    is a mean ``(batch, n)``.
 
     Args:
         encoder, decoder, beta, seed, **kwargs: as for :class:`VAE`.
@@ -228,6 +229,10 @@ class GaussianVAE(VAE):
         constant = log_noise + math.log(2 * math.pi)
         return 0.5 * ops.sum(square * ops.exp(-log_noise) + constant, axis=axes)
 
+    def generate(self, z):
+        """Means of p(x|z) for latent vectors ``(batch, m)``, as NumPy; no sigmoid."""
+        return ops.convert_to_numpy(self.decode(ops.convert_to_tensor(z)))
+
     def get_config(self) -> dict[str, Any]:
         """Also the fixed variance."""
         return {**super().get_config(), "noise": self.noise}
@@ -255,6 +260,11 @@ def _check_parts(encoder, decoder) -> None:
     for name, part in (("encoder", encoder), ("decoder", decoder)):
         if not isinstance(part, keras.Model):
             raise TypeError(f"{name} must be a Keras model, got {part!r}.")
+        if not getattr(part, "inputs", None) or not getattr(part, "outputs", None):
+            raise ValueError(
+                f"{name} must be functional or sequential and built, so that its "
+                f"shapes are known; {part.name!r} has no inputs and outputs."
+            )
     codes = [tuple(tensor.shape) for tensor in encoder.outputs]
     if len(codes) != 2 or codes[0] != codes[1]:
         raise ValueError(

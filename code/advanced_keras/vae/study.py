@@ -141,7 +141,7 @@ def share_alone(codes, values, bins: int = 20) -> float:
         bins: for values that are not integers.
     """
     codes, values = np.asarray(codes, float), np.asarray(values)
-    if values.dtype.kind != "i":
+    if values.dtype.kind not in "iub":
         order = np.argsort(np.argsort(values, kind="stable"), kind="stable")
         values = order * bins // len(values)
     groups = [codes[values == value] for value in np.unique(values)]
