@@ -214,7 +214,7 @@ def test_sampling_refuses_seed(seed):
 
 def test_sampling_refuses_what_is_no_pair():
     mean, log_var = pair()
-    for inputs in [(mean, log_var[:, :2]), (mean,), (mean, log_var, mean)]:
+    for inputs in [(mean, log_var[:, :2]), (mean,), (mean, log_var, mean), mean]:
         with pytest.raises(ValueError, match="inputs must be a pair"):
             Sampling()(inputs)
 
@@ -642,6 +642,12 @@ def test_refuses_parts():
     z = keras.Input((2,))
     with pytest.raises(ValueError, match="decoder must return the encoder's input"):
         VAE(encoder, keras.Model(z, layers.Dense(7)(z)))
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "1", True])
+def test_build_vae_names_the_seed_that_came(seed):
+    with pytest.raises(ValueError, match=f"seed must be .*got {seed!r}"):
+        build_vae(2, seed=seed, **SMALL)
 
 
 def test_refuses_parts_without_known_shapes():

@@ -90,8 +90,13 @@ def build_vae(latent_dim: int, beta: float = 1.0, seed: int | None = None, **opt
         **options: ``image_shape``, ``filters``, ``width`` of both networks.
 
     Raises:
-        ValueError: as :func:`build_encoder`.
+        ValueError: as :func:`build_encoder`, or for another seed.
     """
+    whole = isinstance(seed, int) and not isinstance(seed, bool)
+    if seed is not None and not (whole and seed >= 0):
+        raise ValueError(
+            f"seed must be None or an integer of at least 0, got {seed!r}."
+        )
     seeds = [None, None] if seed is None else [2 * seed, 2 * seed + 1]
     encoder = build_encoder(latent_dim, seed=seeds[0], **options)
     decoder = build_decoder(latent_dim, seed=seeds[1], **options)

@@ -46,7 +46,8 @@ class Sampling(keras.layers.Layer):
 
     def build(self, input_shape):
         """Check that there are two inputs of one shape; there are no weights."""
-        if len(input_shape) != 2 or tuple(input_shape[0]) != tuple(input_shape[1]):
+        single = not isinstance(input_shape[0], (tuple, list))
+        if single or len(input_shape) != 2 or len({*map(tuple, input_shape)}) != 1:
             raise ValueError(
                 "inputs must be a pair (mean, log_var) of equal shapes, got shapes "
                 f"{input_shape}."
