@@ -76,7 +76,8 @@ class GAN(keras.Model):
         self.together = bool(together)
         self.noise = keras.random.SeedGenerator(seed)
         # a number also if None was given: evaluate repeats, and the file keeps it
-        self.seed = self.noise.get_config()["seed"]
+        drawn = int(ops.convert_to_numpy(self.noise.state)[0])
+        self.seed = drawn if seed is None else seed
         self.trackers = {name: keras.metrics.Mean(name=name) for name in METRICS}
         self.built = True
 
