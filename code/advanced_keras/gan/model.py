@@ -353,8 +353,13 @@ def _examples(data):
 
 
 def _check_shape(x, generated):
-    """Refuse real examples that are not shaped like generated ones."""
-    if tuple(x.shape[1:]) != tuple(generated.shape[1:]):
+    """Refuse real examples that are not shaped like generated ones.
+
+    A size that a pipeline does not know yet (None) is given the benefit of the doubt.
+    """
+    sizes = zip(x.shape[1:], generated.shape[1:], strict=False)
+    differ = any(None not in pair and pair[0] != pair[1] for pair in sizes)
+    if differ or len(x.shape) != len(generated.shape):
         raise ValueError(
             "x must have the shape of what the generator makes, "
             f"(batch, {str(tuple(generated.shape[1:]))[1:-1].rstrip(',')}), "
