@@ -273,7 +273,8 @@ class Film:
             f'<div class="ak-film" data-labels="{labels}">'
             f'<div style="width:{w * self.zoom}px;max-width:100%;'
             f'aspect-ratio:{w}/{h};overflow:hidden;margin:0 auto">'
-            f'<img src="{self._sprite()}" alt="{html.escape(self.alt, quote=True)}" '
+            '<img class="dark-light" '  # the theme adds no frame on dark pages
+            f'src="{self._sprite()}" alt="{html.escape(self.alt, quote=True)}" '
             f'style="width:100%;max-width:none;height:auto;display:block;'
             f'image-rendering:pixelated;transform:translateY(-{100 * last / count}%)">'
             "</div>"
