@@ -266,8 +266,8 @@ class WGANGP(GAN):
 def build_critic(widths=(32, 64, 128), seed=0):
     """A critic of digits: images ``(batch, 28, 28, 1)`` to scores ``(batch, 1)``.
 
-    The discriminator of :func:`~advanced_keras.gan.build_discriminator` with layer
-    normalization in the place of batch normalization, and without dropout.
+    The discriminator of :func:`~advanced_keras.gan.build_discriminator` without batch
+    normalization and without dropout.
 
     Args:
         widths: channels of the 14 x 14, the 7 x 7 and the 4 x 4 image.
@@ -284,8 +284,6 @@ def build_critic(widths=(32, 64, 128), seed=0):
             kernel_initializer=keras.initializers.GlorotUniform(next(seeds)),
             name=("down_14", "down_7", "down_4")[place],
         )(h)
-        if place > 0:
-            h = keras.layers.LayerNormalization(axis=(1, 2, 3), name=f"norm_{place}")(h)
         h = keras.layers.LeakyReLU(0.2)(h)
     start = keras.initializers.GlorotUniform(next(seeds))
     flat = keras.layers.Flatten(name="flatten")(h)
