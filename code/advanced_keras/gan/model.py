@@ -7,6 +7,8 @@ that has just been updated.
 
 from __future__ import annotations
 
+import numbers
+
 import keras
 import tensorflow as tf
 from keras import ops
@@ -72,8 +74,10 @@ class GAN(keras.Model):
         self.loss_name = _known("loss", loss, GENERATOR_LOSSES)
         self.real_target = _share("real_target", real_target)
         self.together = bool(together)
-        self.seed = seed
         self.noise = keras.random.SeedGenerator(seed)
+        # a number also if None was given: evaluate repeats, and the file keeps it
+        drawn = int(ops.convert_to_numpy(self.noise.state)[0])
+        self.seed = drawn if seed is None else seed
         self.trackers = {name: keras.metrics.Mean(name=name) for name in METRICS}
         self.built = True
 
@@ -149,6 +153,7 @@ class GAN(keras.Model):
 
     def judge(self, x, generated, training):
         """D's logits of real and of generated examples, ``(batch, 1)`` each."""
+        _check_shape(x, generated)
         x = ops.cast(x, generated.dtype)
         if self.together:
             both = ops.concatenate([x, generated], axis=0)
@@ -176,7 +181,10 @@ class GAN(keras.Model):
         return self.generator.input_shape[-1]
 
     def deal(self, x):
-        """Split a batch among the updates of D; the rows that are left over rest."""
+        """Split a batch among the updates of D; the rows that are left over rest.
+
+        If there are fewer rows than updates, the last row is used again.
+        """
         updates = self.discriminator_updates
         if updates == 1:
             return [x]
@@ -344,6 +352,16 @@ def _examples(data):
     return x
 
 
+def _check_shape(x, generated):
+    """Refuse real examples that are not shaped like generated ones."""
+    if tuple(x.shape[1:]) != tuple(generated.shape[1:]):
+        raise ValueError(
+            "x must have the shape of what the generator makes, "
+            f"(batch, {str(tuple(generated.shape[1:]))[1:-1].rstrip(',')}), "
+            f"got {tuple(x.shape)}."
+        )
+
+
 def _optimizer(given):
     if given is None:
         return keras.optimizers.Adam(2e-4, beta_1=0.5)
@@ -372,18 +390,22 @@ def _check_players(generator, discriminator):
 
 
 def _count(name, value):
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < 1:
         raise ValueError(f"{name} must be a positive integer, got {value!r}.")
-    return value
+    return int(value)
 
 
 def _known(name, value, known):
-    if value not in known:
+    if value not in tuple(known):  # not a look-up: a list can't be hashed
         raise ValueError(f"{name} must be one of {tuple(known)}, got {value!r}.")
     return value
 
 
 def _share(name, value):
-    if not isinstance(value, (int, float)) or not 0 < value <= 1:
-        raise ValueError(f"{name} must be above 0 and at most 1, got {value!r}.")
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number or not 0 < value <= 1:
+        raise ValueError(
+            f"{name} must be a number above 0 and at most 1, got {value!r}."
+        )
     return float(value)

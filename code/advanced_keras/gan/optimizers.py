@@ -107,10 +107,17 @@ class PairedOptimizer(keras.optimizers.Optimizer):
 
 def _ratio(discriminator, generator):
     """The quotient of the learning rates, or None where there is none."""
-    rates = [each._learning_rate for each in (discriminator, generator)]
+    rates = [_innermost(each)._learning_rate for each in (discriminator, generator)]
     if any(
         isinstance(r, keras.optimizers.schedules.LearningRateSchedule) for r in rates
     ):
         return None
     slow, fast = (float(keras.ops.convert_to_numpy(rate)) for rate in rates)
     return fast / slow if slow else None
+
+
+def _innermost(optimizer):
+    """What a ``LossScaleOptimizer`` wraps: the rate is there."""
+    while hasattr(optimizer, "inner_optimizer"):
+        optimizer = optimizer.inner_optimizer
+    return optimizer
