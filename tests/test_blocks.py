@@ -222,6 +222,14 @@ def test_states_by_depth_are_what_the_blocks_return(stack, probe):
     np.testing.assert_allclose(found[0].mean(-1), 0, atol=1e-5)
 
 
+def test_the_logits_are_read_from_normalised_states(stack, probe):
+    """With pre-norm, too, although no block normalises what it returns."""
+    opened = keras.Model(stack.input, stack.get_layer("before").input)
+    last = np.asarray(opened(probe.tokens))
+    np.testing.assert_allclose(last.mean(-1), 0, atol=1e-4)
+    np.testing.assert_allclose(last.var(-1), 1, atol=0.01)
+
+
 def test_gradient_norms_agree_with_finite_differences(stack, probe):
     """Move the states along the gradient: the loss must change by its length."""
     found = gradient_norms(stack, *probe)
