@@ -27,6 +27,7 @@ TESTED_AS = {
     "autoencoder": "test_autoencoder",
     "vae": "test_vae",
     "gan": "test_gan",
+    "wgan_gp": "test_wgan_gp",
 }
 
 
