@@ -24,10 +24,14 @@ TESTED_AS = {
     "custom_layers": "test_layers",
     "dense_threading": "test_dense_threading",
     "conv_transpose": "test_conv_transpose",
+    "attention": "test_blocks",
     "autoencoder": "test_autoencoder",
     "vae": "test_vae",
     "gan": "test_gan",
     "wgan_gp": "test_wgan_gp",
+    "feature_visualization": "test_feature_visualization",
+    "style_transfer": "test_style_transfer",
+    "factor_models": "test_factor_models",
 }
 
 
