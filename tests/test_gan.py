@@ -30,7 +30,7 @@ from advanced_keras.gan import (
     observe,
     optimal_discriminator,
 )
-from advanced_keras.gan.model import _per_replica
+from advanced_keras.gan.model import _objective
 from advanced_keras.training import record_step
 
 # A busy machine may be slow; that is no reason to fail.
@@ -661,8 +661,43 @@ def test_on_two_replicas_each_gives_half_of_the_gradient(monkeypatch):
                 "advanced_keras.gan.model.tf.distribute.get_strategy", strategy
             )
             loss = gan.discriminator_loss(POINTS, gan(gan.draw(64)), training=False)
-            slopes.append(float(_per_replica(loss)))
+            slopes.append(float(_objective(loss, gan.discriminator)))
     assert slopes[1] == pytest.approx(slopes[0] / 2)
+
+
+def test_each_player_minimises_its_layers_own_losses():
+    """With a learning rate of 1, L2 of weight c moves each weight by -2 c w more."""
+    moved = []
+    for weight in (0.0, 0.01):
+        gan = fussy()
+        for player in (gan.generator, gan.discriminator):
+            dense = next(x for x in player.layers if isinstance(x, keras.layers.Dense))
+            dense.kernel.regularizer = keras.regularizers.L2(weight)
+        gan.compile(keras.optimizers.SGD(1.0), keras.optimizers.SGD(1.0))
+        z = gan.draw(64)
+        kernels = []
+        for player, train in (
+            (gan.discriminator, lambda: gan.train_discriminator(POINTS, z)),  # noqa: B023
+            (gan.generator, lambda: gan.train_generator(z)),  # noqa: B023
+        ):
+            dense = next(x for x in player.layers if isinstance(x, keras.layers.Dense))
+            before = dense.kernel.numpy()
+            start = player.get_weights()
+            train()
+            kernels.append((before, dense.kernel.numpy()))
+            player.set_weights(start)
+        moved.append(kernels)
+    for (before, plain), (_, decayed) in zip(*moved, strict=True):
+        np.testing.assert_allclose(decayed - plain, -0.02 * before, atol=1e-6)
+        assert np.abs(before).max() > 0.1
+
+
+def test_optimizers_before_compile_say_so():
+    players = fussy()
+    gan = GAN(players.generator, players.discriminator)
+    for name in ("d_optimizer", "g_optimizer"):
+        with pytest.raises(AttributeError, match="after compile"):
+            getattr(gan, name)
 
 
 # ---------------------------------------------------------------- errata, one by one

@@ -253,6 +253,15 @@ def test_networks_refuse_sizes(bad):
             build(bad)
         with pytest.raises(ValueError, match="width must be a positive integer"):
             build(2, width=bad)
+    with pytest.raises(ValueError, match="n must be a positive integer"):
+        build_linear_vae(bad, 2)
+    with pytest.raises(ValueError, match="latent_dim must be a positive integer"):
+        build_linear_vae(4, bad)
+
+
+def test_networks_refuse_images_that_cannot_be_halved():
+    with pytest.raises(ValueError, match="rows and columns that 4 divides"):
+        build_vae(2, image_shape=(30, 30, 1))
 
 
 # ---- The loss -----------------------------------------------------------------------

@@ -18,7 +18,7 @@ from keras import ops
 
 from .gan import GAN, observe
 from .gan.model import _examples as examples
-from .gan.model import _per_replica as per_replica
+from .gan.model import _objective as objective_of
 from .training import batch_size
 
 PENALTY_WEIGHT = 10.0  # lambda of the paper
@@ -204,7 +204,8 @@ class WGANGP(GAN):
         """Change the weights of the critic once, and nothing of the generator."""
         with tf.GradientTape() as tape:
             loss = self.discriminator_loss(x, generated, training=True)
-            scaled_loss = self.d_optimizer.scale_loss(per_replica(loss))
+            objective = objective_of(loss, self.critic)
+            scaled_loss = self.d_optimizer.scale_loss(objective)
         weights = self.discriminator.trainable_variables
         gradients = tape.gradient(scaled_loss, weights)
         self.d_optimizer.apply(gradients, weights)

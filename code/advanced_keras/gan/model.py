@@ -28,6 +28,9 @@ class GAN(keras.Model):
     ``z``, ``(batch, latent_dim)``. ``fit`` and ``evaluate`` take real examples, alone
     or with labels, which are not used.
 
+    Each player also minimises its layers' own losses, such as weight decay by a
+    ``kernel_regularizer``; ``d_loss`` and ``g_loss`` are reported without them.
+
     A variant overrides :meth:`discriminator_loss`, :meth:`generator_loss`,
     :meth:`score`, or the defaults of :meth:`compile`.
 
@@ -109,7 +112,8 @@ class GAN(keras.Model):
         generated = observe(self.generator, z)
         with tf.GradientTape() as tape:
             loss = self.discriminator_loss(x, generated, training=True)
-            scaled_loss = self.d_optimizer.scale_loss(_per_replica(loss))
+            objective = _objective(loss, self.discriminator)
+            scaled_loss = self.d_optimizer.scale_loss(objective)
         weights = self.discriminator.trainable_variables
         gradients = tape.gradient(scaled_loss, weights)
         self.d_optimizer.apply(gradients, weights)
@@ -125,7 +129,8 @@ class GAN(keras.Model):
             generated = self.generator(z, training=True)
             logits = observe(self.discriminator, generated)
             loss = self.generator_loss(logits)
-            scaled_loss = self.g_optimizer.scale_loss(_per_replica(loss))
+            objective = _objective(loss, self.generator)
+            scaled_loss = self.g_optimizer.scale_loss(objective)
         weights = self.generator.trainable_variables
         gradients = tape.gradient(scaled_loss, weights)
         self.g_optimizer.apply(gradients, weights)
@@ -253,12 +258,17 @@ class GAN(keras.Model):
     @property
     def d_optimizer(self):
         """The discriminator's optimizer."""
-        return self.optimizer.discriminator
+        return self._optimizers().discriminator
 
     @property
     def g_optimizer(self):
         """The generator's optimizer."""
-        return self.optimizer.generator
+        return self._optimizers().generator
+
+    def _optimizers(self):
+        if not self.compiled:
+            raise AttributeError("The optimizers are there after compile; call it.")
+        return self.optimizer
 
     def get_compile_config(self):
         """Both optimizers, and the options of :meth:`compile`."""
@@ -373,9 +383,13 @@ def _optimizer(given):
     return keras.optimizers.get(given)
 
 
-def _per_replica(loss):
-    """This replica's part of a loss: on several devices the parts are added up."""
-    return loss / tf.distribute.get_strategy().num_replicas_in_sync
+def _objective(loss, player):
+    """What a player minimises: its loss, and its layers' own terms, such as L2.
+
+    On several devices the parts are added up, so each gives its share.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    return (loss + sum(player.losses)) / replicas
 
 
 def _check_players(generator, discriminator):

@@ -18,6 +18,7 @@ from keras import layers
 
 from ..autoencoder import initializers
 from .model import GaussianVAE
+from .networks import _check_integers
 
 
 def build_linear_vae(n: int, latent_dim: int, noise=None, seed: int | None = None):
@@ -33,7 +34,12 @@ def build_linear_vae(n: int, latent_dim: int, noise=None, seed: int | None = Non
 
     Returns:
         :class:`GaussianVAE` ``(batch, n)`` to ``(batch, n)``, not compiled.
+
+    Raises:
+        ValueError: if ``n`` or ``latent_dim`` is not a positive integer, and as
+            :class:`GaussianVAE`.
     """
+    _check_integers(n=n, latent_dim=latent_dim)
     start = initializers(seed, keras.initializers.GlorotNormal)
     x = keras.Input((n,), name="x")
     mean = layers.Dense(latent_dim, kernel_initializer=next(start), name="mean")(x)

@@ -8,7 +8,13 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from ..autoencoder import FILTERS, extract_features, initializers, paint_image
+from ..autoencoder import (
+    FILTERS,
+    _check_image_shape,
+    extract_features,
+    initializers,
+    paint_image,
+)
 from .model import VAE
 
 
@@ -35,9 +41,11 @@ def build_encoder(
         latent_dim)``: mu and log sigma^2, float32 under every dtype policy.
 
     Raises:
-        ValueError: for a number that is not a positive integer.
+        ValueError: for a number that is not a positive integer, or an image that
+            can't be halved once for each filter.
     """
     _check_integers(latent_dim=latent_dim, width=width)
+    _check_image_shape(image_shape, filters)
     start = initializers(seed)
     image = keras.Input(image_shape, name="image")
     features = extract_features(image, filters, start)
@@ -71,6 +79,7 @@ def build_decoder(
         ValueError: as :func:`build_encoder`.
     """
     _check_integers(latent_dim=latent_dim, width=width)
+    _check_image_shape(image_shape, filters)
     start = initializers(seed)
     z = keras.Input((latent_dim,), name="z")
     hide = layers.Dense(width, "relu", kernel_initializer=next(start), name="hide")
@@ -103,7 +112,7 @@ def build_vae(latent_dim: int, beta: float = 1.0, seed: int | None = None, **opt
     return VAE(encoder, decoder, beta=beta, seed=seed, name="vae")
 
 
-def _check_integers(**numbers):
-    for name, value in numbers.items():
+def _check_integers(**sizes):
+    for name, value in sizes.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} must be a positive integer, got {value!r}.")
