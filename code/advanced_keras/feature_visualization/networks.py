@@ -119,7 +119,8 @@ def feature_extractor(network, layer):
             f"layer must be the name of a layer of {network.name!r}, got {layer!r}; "
             f"the last ones are {', '.join(names[-4:])}."
         )
-    return keras.Model(network.input, network.get_layer(layer).output, name=layer)
+    (images,) = network.inputs  # a list of one would want a list in each call
+    return keras.Model(images, network.get_layer(layer).output, name=layer)
 
 
 def mean_activations(extractor, images, batch_size=500):
