@@ -1,0 +1,272 @@
+"""Gradient ascent on pixels: many filters at once, one trace for all of them.
+
+The objective is that of Erhan et al. (2009), the mean of a feature map as in the
+Keras example; jitter, smoothing and decorrelated colours are among the remedies that
+Olah et al. (2017) compare.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+EPSILON = 1e-12
+
+
+def pixel_gradient(utility, images):
+    """The gradient of a utility with respect to the pixels.
+
+    Args:
+        utility: a function from pictures to one number for each of them,
+            ``(batch,)``. No picture may influence another one's number.
+        images: ``(batch, rows, columns, channels)``, floating point.
+
+    Returns:
+        A tensor of the shape of ``images``.
+
+    Raises:
+        ValueError: if the utility does not depend on the pixels.
+    """
+    images = tf.convert_to_tensor(images)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(images)
+        total = ops.sum(utility(images))
+    gradient = tape.gradient(total, images)
+    if gradient is None:
+        raise ValueError(
+            "utility must depend on images through operations that have a gradient; "
+            "the tape found no way from one to the other."
+        )
+    return gradient
+
+
+def channel_mean(features, filters):
+    """The mean of one feature map of each picture.
+
+    Args:
+        features: ``(batch, ..., channels)``: maps, or logits.
+        filters: ``(batch,)``, integers: which channel counts for which picture.
+
+    Returns:
+        ``(batch,)``, at least float32.
+    """
+    features = _at_least_float32(features)
+    means = ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))
+    return ops.take_along_axis(means, filters[:, None], axis=1)[:, 0]
+
+
+def total_variation(images):
+    """The sum of absolute differences between neighbouring pixels of each picture.
+
+    Args:
+        images: ``(batch, rows, columns, channels)``.
+
+    Returns:
+        ``(batch,)``.
+    """
+    down = ops.abs(images[:, 1:] - images[:, :-1])
+    right = ops.abs(images[:, :, 1:] - images[:, :, :-1])
+    return ops.sum(down, axis=(1, 2, 3)) + ops.sum(right, axis=(1, 2, 3))
+
+
+def blur(images, passes=1):
+    """Mix each pixel with its neighbours, 1 : 2 : 1 along rows and along columns.
+
+    The picture has no edges: right of the last column comes the first. As a matrix
+    the blur is symmetric, with eigenvalues from 0 to 1.
+
+    Args:
+        images: ``(batch, rows, columns, channels)``.
+        passes: how often.
+    """
+    for _ in range(passes):
+        for axis in (1, 2):
+            both = ops.roll(images, 1, axis=axis) + ops.roll(images, -1, axis=axis)
+            images = images / 2 + both / 4
+    return images
+
+
+def unit_step(gradient):
+    """Scale the gradient of each picture to a root mean square of 1.
+
+    A gradient of zero stays zero.
+    """
+    square = ops.mean(ops.square(gradient), axis=(1, 2, 3), keepdims=True)
+    return gradient / ops.sqrt(square + EPSILON**2)
+
+
+class Found(NamedTuple):
+    """What an ascent has found.
+
+    Args:
+        images: NumPy ``(count, rows, columns, channels)``, from 0 to 1.
+        history: NumPy ``(steps, count)``: the utility before each step.
+    """
+
+    images: np.ndarray
+    history: np.ndarray
+
+
+class Ascent:
+    """Looks for the pictures that excite given filters most.
+
+    Each step adds ``rate`` times the direction to the pictures and clips them to 0
+    and 1. The direction is the gradient of ``U - tv * (total variation per pixel)``,
+    blurred, its colours decorrelated, scaled to a root mean square of 1.
+
+    Args:
+        extractor: a model from pictures from 0 to 1, ``(batch, rows, columns, c)``, to
+            features ``(batch, ..., channels)``; it must accept the ``size`` of
+            :meth:`run`.
+        objective: a function of features and filters that gives ``(batch,)``.
+        tv: the price of total variation; 0 for none.
+        blur: how often the gradient is blurred.
+        jitter: the most pixels by which the picture is moved before each step.
+        colours: ``(c, c)``, symmetric and positive semidefinite, multiplies the
+            gradient's channels; None for the identity.
+
+    Attributes:
+        traces: how often TensorFlow has traced the step. It stays 1, whatever filters,
+            numbers of pictures and sizes come.
+
+    Raises:
+        ValueError: if a setting is negative or ``colours`` does not fit.
+    """
+
+    def __init__(
+        self,
+        extractor,
+        objective=channel_mean,
+        tv=0.0,
+        blur=0,
+        jitter=0,
+        colours=None,
+    ):
+        self.extractor, self.objective = extractor, objective
+        self.tv = _not_negative("tv", tv)
+        self.blur = _not_negative("blur", blur, whole=True)
+        self.jitter = _not_negative("jitter", jitter, whole=True)
+        self.channels = extractor.input_shape[-1]
+        self.colours = _metric(colours, self.channels)
+        self.traces = 0
+        self._compiled = tf.function(
+            self.step,
+            input_signature=(
+                tf.TensorSpec((None, None, None, self.channels), tf.float32),
+                tf.TensorSpec((None,), tf.int32),
+                tf.TensorSpec((2,), tf.int32),
+                tf.TensorSpec((), tf.float32),
+            ),
+        )
+
+    def utility(self, images, filters, shift=(0, 0)):
+        """The objective of pictures that are moved by ``shift`` pixels, ``(batch,)``.
+
+        What leaves a picture on one side comes back on the other.
+        """
+        moved = tf.roll(images, shift, axis=(1, 2))
+        return self.objective(self.extractor(moved, training=False), filters)
+
+    def step(self, images, filters, shift, rate):
+        """One step for all pictures; also the utility before the step."""
+        self.traces += 1  # Python comes here only when TensorFlow traces
+        utilities = []
+
+        def penalised(images):
+            utilities.append(self.utility(images, filters, shift))
+            pixels = ops.cast(ops.prod(ops.shape(images)[1:]), images.dtype)
+            return utilities[0] - self.tv * total_variation(images) / pixels
+
+        gradient = blur(pixel_gradient(penalised, images), self.blur)
+        if self.colours is not None:
+            gradient = ops.matmul(gradient, self.colours)
+        images = ops.clip(images + rate * unit_step(gradient), 0.0, 1.0)
+        return images, utilities[0]
+
+    def run(self, filters, size=48, steps=60, rate=0.05, seed=0, start=None):
+        """Climb.
+
+        Args:
+            filters: integers ``(count,)``, one picture for each.
+            size: rows and columns of the pictures.
+            steps: how many.
+            rate: root mean square of the first step, before clipping; it falls
+                linearly to a tenth.
+            seed: of the first picture and of the jitter.
+            start: pictures ``(count, size, size, c)`` from 0 to 1 to start from; by
+                default grey with a little noise, the same for each filter.
+
+        Raises:
+            ValueError: if a filter does not exist, or the settings do not fit.
+        """
+        filters = self._check(filters)
+        rng = np.random.default_rng(seed)
+        if start is None:
+            grey = 0.5 + 0.05 * rng.normal(size=(1, size, size, self.channels))
+            start = np.repeat(grey, len(filters), axis=0)
+        images = tf.constant(np.clip(start, 0, 1), tf.float32)
+        if len(images) != len(filters):
+            raise ValueError(
+                f"start must have one picture for each of the {len(filters)} filters, "
+                f"got {len(images)}."
+            )
+        history = []
+        for number in range(_not_negative("steps", steps, whole=True)):
+            shift = rng.integers(-self.jitter, self.jitter + 1, size=2)
+            now = rate * (1 - 0.9 * number / steps)
+            images, utility = self._compiled(
+                images,
+                filters,
+                tf.constant(shift, tf.int32),
+                tf.constant(now, tf.float32),
+            )
+            history.append(utility.numpy())
+        return Found(images.numpy(), np.array(history))
+
+    def _check(self, filters):
+        filters = np.asarray(filters)
+        channels = self.extractor.output_shape[-1]
+        whole = filters.ndim == 1 and filters.dtype.kind in "iu"
+        if not whole or not all((filters >= 0) & (filters < channels)):
+            raise ValueError(
+                f"filters must be a list of integers from 0 to {channels - 1}, got "
+                f"{filters!r}."
+            )
+        return tf.constant(filters, tf.int32)
+
+
+def _at_least_float32(features):
+    """Sums over a map need more digits than half precision has."""
+    half = keras.backend.standardize_dtype(features.dtype) in ("bfloat16", "float16")
+    return ops.cast(features, "float32") if half else features
+
+
+def _not_negative(name, value, whole=False):
+    kinds = (int, np.integer) if whole else (int, float, np.number)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not value >= 0:
+        kind = "an integer" if whole else "a number"
+        raise ValueError(f"{name} must be {kind} of at least 0, got {value!r}.")
+    return value
+
+
+def _metric(colours, channels):
+    if colours is None:
+        return None
+    colours = np.asarray(colours, "float32")
+    square = colours.shape == (channels, channels)
+    if not square or not np.allclose(colours, colours.T, atol=1e-5):
+        raise ValueError(
+            f"colours must be a symmetric matrix ({channels}, {channels}), got "
+            f"{colours!r}."
+        )
+    least = np.linalg.eigvalsh(colours)[0]
+    if least < -1e-5:
+        raise ValueError(
+            "colours must be positive semidefinite, or a step could lead downhill; "
+            f"its smallest eigenvalue is {least:.3g}."
+        )
+    return colours
