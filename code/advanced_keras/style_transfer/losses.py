@@ -1,0 +1,73 @@
+"""Gram matrices and the three losses of style transfer (Gatys et al., 2016)."""
+
+from keras import ops
+
+TINY = 1e-12  # keeps a relative error finite where a target is zero
+
+
+def gram(features):
+    """Return which feature maps are active together, averaged over all places.
+
+    ``G[i, j]`` is the mean over places of map ``i`` times map ``j``: Gatys et al.
+    (2016), equation 3, divided by the number of places, so that images of different
+    sizes can be compared.
+
+    Args:
+        features: ``(batch, rows, columns, channels)``.
+
+    Returns:
+        ``(batch, channels, channels)``, symmetric.
+
+    Raises:
+        ValueError: if ``features`` does not have four axes.
+    """
+    if len(features.shape) != 4:
+        raise ValueError(
+            "features must have shape (batch, rows, columns, channels), got "
+            f"{tuple(features.shape)}."
+        )
+    batch, h, w, _ = ops.shape(features)
+    F = ops.reshape(features, (batch, h * w, features.shape[-1]))
+    places = ops.cast(h * w, F.dtype)
+    return ops.matmul(ops.transpose(F, (0, 2, 1)), F) / places
+
+
+def style_loss(G, A):
+    """Return the squared relative error of a Gram matrix.
+
+    Gatys et al. (2016), equation 4, with the weight chosen such that the loss is 1
+    for ``G = 0`` in every layer, whatever the scale of its features.
+
+    Args:
+        G, A: Gram matrices ``(batch, channels, channels)``; ``A`` is the target.
+    """
+    return ops.sum((G - A) ** 2) / (ops.sum(A**2) + TINY)
+
+
+def content_loss(F, P):
+    """Return the squared error of features, in units of the target's variance.
+
+    Gatys et al. (2016), equation 1, divided such that the loss is 1 if ``F`` is the
+    mean of ``P`` everywhere.
+
+    Args:
+        F, P: features ``(batch, rows, columns, channels)``; ``P`` is the target.
+    """
+    return ops.mean((F - P) ** 2) / (ops.var(P) + TINY)
+
+
+def total_variation(images):
+    """Return the sum of absolute differences of neighbours, for each pixel value.
+
+    ``tf.image.total_variation``, divided by the number of rows, columns and channels.
+
+    Args:
+        images: ``(batch, rows, columns, channels)``.
+
+    Returns:
+        The mean over the batch, a scalar.
+    """
+    down = ops.abs(images[:, 1:] - images[:, :-1])
+    across = ops.abs(images[:, :, 1:] - images[:, :, :-1])
+    size = ops.cast(ops.size(images), images.dtype)
+    return (ops.sum(down) + ops.sum(across)) / size
