@@ -417,6 +417,9 @@ def test_missing_dates_in_the_calendar():
     assert len(load_panel(gap)) == 2
     with pytest.raises(ValueError, match=r"1 are missing \(2020-02-29\)"):
         load_panel(gap, frequency="ME")
+    odd = frame([*ROWS, ("2020-02-14", "A", 0.01, 1.0, 0.2)])
+    with pytest.raises(ValueError, match=r"1 are none of them \(2020-02-14\)"):
+        load_panel(odd, frequency="ME")
     for wrong in ("month", 3):
         with pytest.raises(ValueError, match="frequency must be one of pandas'"):
             load_panel(gap, frequency=wrong)

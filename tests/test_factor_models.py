@@ -41,6 +41,7 @@ from advanced_keras.factor_models import (
     make_model,
     managed_portfolios,
     minibatches,
+    model_r2,
     moments,
     panel_r2,
     past_means,
@@ -190,6 +191,21 @@ def test_static_models_give_constant_betas(small):
         assert 0 < panel_r2(small.returns, model.fitted(small), small.present) < 1
     x = managed_portfolios(small)
     equal(fit_market(small).factors(small), x[:, :1])
+
+
+def test_static_betas_are_regressions_without_alpha(small):
+    """And who was there for less than 24 dates gets the mean of the others."""
+    panel = small.take(slice(0, 32))
+    model = fit_pca(panel, 2)
+    F, days = model.factors(panel), panel.present.sum(0)
+    assert 0 < np.sum(days < 24) < 40
+    for i in np.flatnonzero(days >= 24)[:3]:
+        here = panel.present[:, i]
+        ols = np.linalg.lstsq(F[here], panel.returns[here, i], rcond=None)[0]
+        np.testing.assert_allclose(model.static[i], ols, atol=1e-10)
+    others = model.static[days >= 24].mean(0)
+    for betas in model.static[days < 24]:
+        np.testing.assert_allclose(betas, others)
 
 
 def test_estimates_ignore_fillers(small):
@@ -346,6 +362,30 @@ def test_notes_model_shapes_and_kernels():
     assert diagnose(beta_side, example).threads
 
 
+def test_notes_model_by_hand():
+    """ReLU, normalization, linear betas; linear factors; their products."""
+    rng = np.random.default_rng(0)
+    model = make_model(7, 5, hidden_units=4, n_factors=2)
+    model.set_weights([abs(rng.normal(size=w.shape)) for w in model.get_weights()])
+    Z, r = rng.normal(size=(3, 7, 5)), rng.normal(size=(3, 7))
+    hidden, norm, beta, factor = (
+        [np.asarray(w, float) for w in model.get_layer(name).weights]
+        for name in ("hidden_layer", "batch_norm", "output_beta", "output_factor")
+    )
+    code = normalized(np.maximum(Z @ hidden[0] + hidden[1], 0), norm)
+    wanted = np.einsum(
+        "bnk,bk->bn", code @ beta[0] + beta[1], r @ factor[0] + factor[1]
+    )
+    np.testing.assert_allclose(model([Z, r], training=False), wanted, rtol=1e-3)
+    assert model.loss == "mse" and model.optimizer.name == "adam"
+
+
+def normalized(x, weights):
+    """Batch normalization at inference, with Keras's own epsilon."""
+    gamma, beta, mean, variance = weights
+    return gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta
+
+
 def test_dot_contracts_factors():
     """Dot(axes=(2, 1)): (B, N, K) with (B, K) gives (B, N)."""
     rng = np.random.default_rng(0)
@@ -401,14 +441,33 @@ def test_loss_of_nothing_is_zero():
     )
 
 
-@pytest.mark.parametrize("name", DEPTHS)
-def test_depths_have_the_papers_layers(name):
+@pytest.mark.parametrize(
+    ("name", "units"), zip(DEPTHS, [[], [32], [32, 16], [32, 16, 8]], strict=True)
+)
+def test_depths_have_the_papers_layers(name, units):
     model = build_autoencoder(10, 3, DEPTHS[name])
-    hidden = [x.units for x in model.layers if x.name.startswith("hidden")]
-    assert tuple(hidden) == DEPTHS[name]
+    assert [x.units for x in model.layers if x.name.startswith("hidden")] == units
+    assert name == f"CA{len(units)}"
     assert model.get_layer("factors").kernel.shape == (10, 3)
     assert not model.get_layer("factors").use_bias
     assert model.output_shape == (None, None)
+
+
+def test_paper_model_by_hand(small, quick):
+    """The betas of the trained network, and the penalty, in NumPy."""
+    layer = quick.model.get_layer
+    hidden, norm, betas = (
+        [np.asarray(w, float) for w in layer(name).weights]
+        for name in ("hidden_1", "batch_norm_1", "betas")
+    )
+    Z = small.filled(0.0).characteristics
+    code = normalized(np.maximum(Z @ hidden[0] + hidden[1], 0), norm)
+    wanted = code @ betas[0] + betas[1]
+    found = quick.betas(small)[small.present]
+    np.testing.assert_allclose(found, wanted[small.present], rtol=1e-3, atol=1e-4)
+    penalty = 1e-5 * (np.abs(hidden[0]).sum() + np.abs(betas[0]).sum())
+    np.testing.assert_allclose(sum(map(float, quick.model.losses)), penalty, rtol=1e-4)
+    assert build_autoencoder(10, 2, l1=0.0).losses == []
 
 
 def with_a_missing_ticker(panel):
@@ -564,6 +623,22 @@ def test_r2_is_the_definition():
     assert panel_r2(r, p, present) == 1 - (0.25 + 1) / (1 + 4)
     assert panel_r2(r, np.zeros((2, 2)), present) == 0
     assert panel_r2(r, r, present) == 1
+
+
+def test_both_r2_by_loops_over_cells(small):
+    """As in the paper: betas of t-1 with f_t, and with the mean of f up to t-1."""
+    model, window = fit_ipca(small.take(slice(0, 30)), 2), slice(30, 48)
+    betas, factors = model.betas(small), model.factors(small)
+    squares, total, predictive = 0.0, 0.0, 0.0
+    for t in range(30, 48):
+        premia = factors[:t].mean(0)
+        for i in np.flatnonzero(small.present[t]):
+            r = small.returns[t, i]
+            squares += r**2
+            total += (r - betas[t, i] @ factors[t]) ** 2
+            predictive += (r - betas[t, i] @ premia) ** 2
+    found = model_r2(model, small, window)
+    np.testing.assert_allclose(found, (1 - total / squares, 1 - predictive / squares))
 
 
 def test_canonical_correlations_by_the_eigenvalues_of_the_textbook():

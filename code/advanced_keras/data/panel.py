@@ -498,12 +498,12 @@ def _calendar(days: np.ndarray, frequency: str | None) -> np.ndarray:
         ) from None
     full = full.to_numpy().astype("datetime64[D]")
     absent, strange = np.setdiff1d(full, calendar), np.setdiff1d(calendar, full)
-    if len(absent) or len(strange):
-        raise ValueError(
-            f"the dates must be those of frequency {frequency!r}; {len(absent)} are "
-            f"missing ({', '.join(map(str, absent[:3]))}) and {len(strange)} are none "
-            f"of them ({', '.join(map(str, strange[:3]))})."
-        )
+    for days, what in ((absent, "missing"), (strange, "none of them")):
+        if len(days):
+            raise ValueError(
+                f"the dates must be those of frequency {frequency!r}; {len(days)} are "
+                f"{what} ({', '.join(map(str, days[:3]))})."
+            )
     return calendar
 
 

@@ -40,6 +40,24 @@ def panel_r2(returns: np.ndarray, predicted: np.ndarray, present: np.ndarray) ->
     return float(1 - np.sum(error**2) / np.sum(returns[both] ** 2))
 
 
+def model_r2(
+    model: FactorModel, panel: Panel, window: slice = slice(None)
+) -> tuple[float, float]:
+    """Total and predictive R2 of a model in a window of dates.
+
+    Args:
+        model: fitted to other dates, if the R2 are to be out of sample.
+        panel: all dates; past factors, also those before the window, give the means.
+        window: the dates to judge.
+    """
+    returns, present = panel.returns[window], panel.present[window]
+    total, predictive = (
+        panel_r2(returns, predicted[window], present)
+        for predicted in (model.fitted(panel), model.expected(panel))
+    )
+    return total, predictive
+
+
 def canonical_correlations(F: np.ndarray, G: np.ndarray) -> np.ndarray:
     """How far two sets of factors span the same space: one number each, 1 for yes.
 
