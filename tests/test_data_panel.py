@@ -4,6 +4,7 @@ Oracles: the design's own formulas, SciPy's ranks, and tables written out by han
 """
 
 import builtins
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -115,6 +116,32 @@ def test_same_seed_same_panel_and_another_seed_another():
 def test_simulation_refuses(name, value):
     with pytest.raises(ValueError, match=name):
         simulate_panel(**{name: value})
+
+
+def test_panel_refuses_what_would_spoil_everything_later():
+    panel, _ = simulate_panel(num_dates=4, num_assets=6, missing=0)
+    parts = dict(vars(panel))
+    with pytest.raises(ValueError, match="present must hold bool, got float64"):
+        Panel(**(parts | {"present": panel.present.astype(float)}))
+    for name in ("returns", "characteristics"):
+        hole = parts[name].copy()
+        hole[2, 3] = np.nan
+        with pytest.raises(ValueError, match=f"{name} must be finite where present"):
+            Panel(**(parts | {name: hole}))
+        Panel(**(parts | {name: hole, "present": np.isfinite(hole.reshape(4, 6, -1))
+                          .all(-1)}))  # fmt: skip
+
+
+def test_windows_are_joined_only_if_they_fit():
+    panel, _ = simulate_panel(num_dates=6, num_assets=6)
+    one, two = panel.take(slice(0, 2)), panel.take(slice(2, 6))
+    same(one.then(two), panel)
+    with pytest.raises(ValueError, match="increasing"):
+        two.then(one)
+    with pytest.raises(ValueError, match="same assets, in the same order"):
+        one.then(replace(two, assets=two.assets[::-1]))
+    with pytest.raises(ValueError, match="same names"):
+        one.then(replace(two, names=two.names[::-1]))
 
 
 def test_panel_refuses_wrong_shapes_and_unsorted_dates():
@@ -236,6 +263,57 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
         load_panel(path)
 
 
+def test_na_is_a_ticker_and_no_number(tmp_path):
+    """pandas takes the two letters for "missing", wherever they stand."""
+    path = tmp_path / "panel.csv"
+    path.write_text(
+        "date,asset,return,size,value\n2020-01-31,NA,0.1,1,N/A\n"
+        "2020-01-31,NAN,0.2,2,3\n2020-01-31,B,NA,3,4\n2020-01-31,C,0.3,,NaN\n"
+    )
+    panel = load_panel(path)
+    assert list(panel.assets) == ["B", "C", "NA", "NAN"]
+    assert list(panel.present[0]) == [False, False, True, True]
+    np.testing.assert_array_equal(panel.characteristics[0, 2:], [[1, -1, 0], [1, 1, 0]])
+    path.write_text("date,asset,return,size\n2020-01-31,,0.1,1\n")
+    with pytest.raises(ValueError, match="'asset' must hold the name"):
+        load_panel(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("empty.csv", b"", "No columns"),
+        ("ragged.csv", b"date,asset,return\n2020-01-31,A,0.1\n2020-01-31,B,1,2,3\n",
+         "line 3"),
+        ("latin.csv", "date,asset,gr\u00f6\u00dfe\n".encode("latin-1"), "utf-8"),
+        ("broken.parquet", b"no parquet", ""),
+    ],
+)  # fmt: skip
+def test_files_that_are_no_table(tmp_path, name, content, reason):
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{name}' can't be read: .*{reason}"):
+        load_panel(path)
+
+
+def test_header_without_rows(tmp_path):
+    path = tmp_path / "panel.csv"
+    path.write_text("date,asset,return,size\n")
+    with pytest.raises(ValueError, match="at least one row"):
+        load_panel(path)
+
+
+def test_tables_without_anything_to_explain():
+    table = frame()
+    table["return"] = np.nan
+    with pytest.raises(ValueError, match=r"must have a return .* 0 dates before"):
+        load_panel(table)
+    with pytest.raises(ValueError, match="9 dates before"):
+        load_panel(frame(), lag=9)
+
+
 def test_names_of_assets_keep_their_zeros(tmp_path):
     table = frame()
     table["asset"] = table["asset"].map({"A": "0012", "B": "12", "C": "7"})
@@ -268,7 +346,9 @@ def test_months_as_numbers():
     assert [str(day) for day in days] == ["2020-01-01", "2020-02-01"]
 
 
-@pytest.mark.parametrize("bad", ["31/01/2020", "", "2020-13-01", "soon", 12])
+@pytest.mark.parametrize(
+    "bad", ["31/01/2020", "2020-01-31 or so", "", "2020-13-01", "soon", 12]
+)
 def test_dates_that_cannot_be_read(bad):
     table = frame().astype({"date": object})
     table.loc[2, "date"] = bad
@@ -322,6 +402,9 @@ def test_missing_columns_are_named():
 def test_columns_used_twice_and_our_own_name():
     with pytest.raises(ValueError, match="one use"):
         load_panel(frame(), characteristics=["size", "size"])
+    for column in ("date", "return"):
+        with pytest.raises(ValueError, match="one use"):
+            load_panel(pd.concat([frame(), frame()[[column]]], axis=1))
     with pytest.raises(ValueError, match="'constant' is ours"):
         load_panel(frame().rename(columns={"size": "constant"}))
     with pytest.raises(TypeError, match="sequence of names, got 'size'"):
@@ -334,6 +417,12 @@ def test_missing_dates_in_the_calendar():
     assert len(load_panel(gap)) == 2
     with pytest.raises(ValueError, match=r"1 are missing \(2020-02-29\)"):
         load_panel(gap, frequency="ME")
+    odd = frame([*ROWS, ("2020-02-14", "A", 0.01, 1.0, 0.2)])
+    with pytest.raises(ValueError, match=r"1 are none of them \(2020-02-14\)"):
+        load_panel(odd, frequency="ME")
+    for wrong in ("month", 3):
+        with pytest.raises(ValueError, match="frequency must be one of pandas'"):
+            load_panel(gap, frequency=wrong)
 
 
 def test_empty_cells():
@@ -351,10 +440,23 @@ def test_empty_cells():
 
 def test_lag_moves_characteristics_to_the_next_date():
     panel = load_panel(frame(), lag=1, rank=False)
-    assert not panel.present[0].any()
-    np.testing.assert_array_equal(panel.characteristics[1, :2, 1], [1.0, 4.0])
+    # Nothing is known before January, so it is no date of the panel.
+    assert [str(day) for day in panel.dates] == ["2020-02-29", "2020-03-31"]
+    np.testing.assert_array_equal(panel.characteristics[0, :2, 1], [1.0, 4.0])
+    np.testing.assert_array_equal(panel.returns[0, :2], [-0.01, 0.02])
     # C has no row in February, so in March nothing is known of it.
-    assert not panel.present[2].any()
+    assert not panel.present[1].any()
+
+
+def test_lagged_panels_can_be_used_at_once():
+    from advanced_keras.factor_models import managed_portfolios
+
+    panel, _ = simulate_panel(num_dates=8, num_assets=40, missing=0)
+    t, i = np.nonzero(panel.present)
+    table = pd.DataFrame(panel.characteristics[t, i, 1:], columns=panel.names[1:])
+    table["date"], table["asset"] = panel.dates[t].astype("datetime64[D]"), i
+    table["return"] = panel.returns[t, i]
+    assert managed_portfolios(load_panel(table, lag=2)).shape == (6, 10)
 
 
 def test_lag_does_not_look_ahead():
@@ -363,8 +465,9 @@ def test_lag_does_not_look_ahead():
     table.loc[later, ["size", "value"]] = 99.0
     changed, panel = load_panel(table, lag=1), load_panel(frame(), lag=1)
     np.testing.assert_array_equal(
-        changed.characteristics[:2], panel.characteristics[:2]
+        changed.characteristics[:1], panel.characteristics[:1]
     )
+    assert panel.present[0].any()
 
 
 def test_other_sources_are_refused(tmp_path):

@@ -20,6 +20,7 @@ import pandas as pd
 
 CONSTANT = "constant"
 DESIGNS = ("linear", "nonlinear")
+EMPTY = ("", "na", "n/a", "nan", "null", "none", "<na>")  # of a cell, in small letters
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class Panel:
                 )
         if not (self.dates[1:] > self.dates[:-1]).all():
             raise ValueError("dates must be strictly increasing.")
+        if self.present.dtype != bool:
+            raise ValueError(f"present must hold bool, got {self.present.dtype}.")
+        for name in ("returns", "characteristics"):
+            if not np.isfinite(getattr(self, name)[self.present]).all():
+                raise ValueError(f"{name} must be finite where present is True.")
 
     def __len__(self) -> int:
         return len(self.dates)
@@ -67,6 +73,9 @@ class Panel:
 
     def then(self, later: Panel) -> Panel:
         """This window of dates followed by a later one, of the same tickers."""
+        for name in ("assets", "names"):
+            if not np.array_equal(getattr(self, name), getattr(later, name)):
+                raise ValueError(f"later must have the same {name}, in the same order.")
         arrays = ("dates", "returns", "characteristics", "present")
         pairs = {name: (getattr(self, name), getattr(later, name)) for name in arrays}
         return replace(self, **{n: np.concatenate(pair) for n, pair in pairs.items()})
@@ -264,9 +273,10 @@ def load_panel(
     """Read a long table of (date, asset, return, characteristics) into a panel.
 
     Rows may come in any order. An empty return means that the ticker is missing on that
-    date; an empty characteristic becomes the middle, 0, after ranking. Anything that is
-    neither a number nor empty is an error, such as the letters that some databases put
-    in place of a return. A constant 1 becomes the first characteristic.
+    date, and so does a row without any characteristic; a single empty characteristic
+    becomes the middle, 0, after ranking. Anything that is neither a number nor empty is
+    an error, such as the letters that some databases put in place of a return. A
+    constant 1 becomes the first characteristic.
 
     Args:
         path: a ``.csv`` (also compressed) or ``.parquet`` file, or a DataFrame.
@@ -274,7 +284,8 @@ def load_panel(
         characteristics: names of columns; by default all others.
         lag: how many dates later a characteristic counts. 0 if a row's
             characteristics were known before its return began; 1 if they are as old
-            as the return, so that they explain the next one.
+            as the return, so that they explain the next one. The first ``lag`` dates
+            have nothing to explain them, and are dropped.
         frequency: "ME", "MS", "B", ... (pandas): every date between the first and the
             last must be there. None: the dates that occur are the calendar.
         date_format: for instance "%d/%m/%Y". None: ISO dates such as 2020-01-31, or
@@ -289,9 +300,10 @@ def load_panel(
         FileNotFoundError: if there is no such file.
         ImportError: for Parquet, if ``pyarrow`` is not installed.
         TypeError: if ``path`` is neither a path nor a DataFrame.
-        ValueError: for missing columns, dates that can't be read, cells that are not
-            numbers or not finite, a (date, asset) that occurs twice, or a gap in the
-            calendar; the message names the column, the row and the value.
+        ValueError: for a file that is no table, missing columns, dates that can't be
+            read, cells that are not numbers or not finite, a (date, asset) that occurs
+            twice, or a gap in the calendar; the message names the column, the row and
+            the value.
     """
     _check_whole("lag", lag, 0)
     frame = _read(path)
@@ -316,10 +328,13 @@ def _assemble(calendar, tickers, columns, cube, lag: int, rank: bool) -> Panel:
     if lag:
         # On the calendar, not on a ticker's own rows: after a gap there is no
         # characteristic, instead of one that is older than it says.
-        nothing = np.full((min(lag, len(Z)), *Z.shape[1:]), np.nan)
-        Z = np.concatenate([nothing, Z[:-lag]])
-        known = np.concatenate([nothing[..., 0] > 0, known[:-lag]])
+        calendar, r, Z, known = calendar[lag:], r[lag:], Z[:-lag], known[:-lag]
     present = np.isfinite(r) & known
+    if not present.any():
+        raise ValueError(
+            f"the table must have a return with a characteristic from {lag} dates "
+            "before, got none."
+        )
     Z = rank_transform(Z, present) if rank else _fill_medians(Z, present)
     constant = np.ones((*r.shape, 1))
     panel = Panel(
@@ -351,11 +366,21 @@ def _read(path) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"path must be a file, and {str(path)!r} is none.")
-    if ".parquet" in path.suffixes:
-        return _read_parquet(path)
-    if ".csv" in path.suffixes:
-        return pd.read_csv(path, dtype=str, skipinitialspace=True)
+    readers = {".parquet": _read_parquet, ".csv": _read_csv}
+    for suffix, read in readers.items():
+        if suffix in path.suffixes:
+            try:
+                return read(path)
+            except ValueError as error:  # pandas' and pyarrow's own, and bad UTF-8
+                raise ValueError(
+                    f"path must be a table, and {path.name!r} can't be read: {error}"
+                ) from error
     raise ValueError(f"path must end in .csv or .parquet, got {path.name!r}.")
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    # All as text, and nothing taken for missing yet: "NA" is a ticker, too.
+    return pd.read_csv(path, dtype=str, skipinitialspace=True, keep_default_na=False)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -387,11 +412,12 @@ def _columns(frame, date, asset, returns, characteristics) -> list[str]:
             f"the table must have the columns {wanted}; it lacks {missing} and has "
             f"{list(frame.columns)}."
         )
-    twice = [name for n, name in enumerate(wanted) if name in wanted[:n]]
+    twice = [name for name in wanted if wanted.count(name) > 1]
+    twice += [name for name in keys if list(frame.columns).count(name) > 1]
     if twice or CONSTANT in chosen:
         raise ValueError(
             f"each column must have one name and one use, and {CONSTANT!r} is ours; "
-            f"got {wanted}."
+            f"got {wanted} from {list(frame.columns)}."
         )
     return chosen
 
@@ -408,7 +434,7 @@ def _dates(column: pd.Series, date_format: str | None) -> np.ndarray:
         if pattern is None and text is not column:
             if not text.str.match(r"\d{4}-\d\d-\d\d").fillna(False).any():
                 continue
-            text = text.str.replace(r"[ T].*", "", regex=True)
+            text = text.str.replace(r"[ T]\d\d:\d\d.*", "", regex=True)
             pattern = "%Y-%m-%d"
         days = pd.to_datetime(text, format=pattern, errors="coerce")
         break
@@ -421,14 +447,16 @@ def _dates(column: pd.Series, date_format: str | None) -> np.ndarray:
 
 
 def _assets(column: pd.Series) -> np.ndarray:
-    _refuse(column, column.isna(), "the name of an asset")
-    return column.astype(str).str.strip().to_numpy(dtype=str)
+    names = column.astype(str).str.strip()
+    _refuse(column, column.isna() | (names == ""), "the name of an asset")
+    return names.to_numpy(dtype=str)
 
 
 def _numbers(column: pd.Series) -> np.ndarray:
     """The column as float64; empty cells become NaN, anything else must be a number."""
     numbers = pd.to_numeric(column, errors="coerce").astype("float64")
-    _refuse(column, numbers.isna() & column.notna(), "a number or empty")
+    empty = column.isna() | column.astype(str).str.strip().str.lower().isin(EMPTY)
+    _refuse(column, numbers.isna() & ~empty, "a number or empty")
     _refuse(column, np.isinf(numbers), "finite")
     return numbers.to_numpy()
 
@@ -462,15 +490,20 @@ def _calendar(days: np.ndarray, frequency: str | None) -> np.ndarray:
     calendar = np.unique(days)
     if frequency is None:
         return calendar
-    full = pd.date_range(calendar[0], calendar[-1], freq=frequency)
+    try:
+        full = pd.date_range(calendar[0], calendar[-1], freq=frequency)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"frequency must be one of pandas', such as 'ME', got {frequency!r}."
+        ) from None
     full = full.to_numpy().astype("datetime64[D]")
     absent, strange = np.setdiff1d(full, calendar), np.setdiff1d(calendar, full)
-    if len(absent) or len(strange):
-        raise ValueError(
-            f"the dates must be those of frequency {frequency!r}; {len(absent)} are "
-            f"missing ({', '.join(map(str, absent[:3]))}) and {len(strange)} are none "
-            f"of them ({', '.join(map(str, strange[:3]))})."
-        )
+    for days, what in ((absent, "missing"), (strange, "none of them")):
+        if len(days):
+            raise ValueError(
+                f"the dates must be those of frequency {frequency!r}; {len(days)} are "
+                f"{what} ({', '.join(map(str, days[:3]))})."
+            )
     return calendar
 
 

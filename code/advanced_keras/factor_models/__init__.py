@@ -35,6 +35,7 @@ from .evaluation import (
     WalkForward,
     canonical_correlations,
     make_folds,
+    model_r2,
     panel_r2,
     walk_forward,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "managed_portfolios",
     "masked_error",
     "minibatches",
+    "model_r2",
     "moments",
     "panel_r2",
     "past_means",

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from ..data.panel import Panel
+from ..data.panel import Panel, _check_whole
 from .classical import _check_factors, managed_portfolios
 from .model import FactorModel
 
@@ -135,12 +135,14 @@ def build_autoencoder(
         the two sides.
 
     Raises:
+        TypeError: if ``hidden`` is no tuple or list.
         ValueError: for a number of factors or units that is not a positive integer.
     """
     _check_factors(num_factors, num_characteristics)
+    if not isinstance(hidden, (tuple, list)):
+        raise TypeError(f"hidden must be a tuple of units, got {hidden!r}.")
     for units in hidden:
-        if not isinstance(units, int) or units < 1:
-            raise ValueError(f"hidden must hold positive integers, got {hidden!r}.")
+        _check_whole("units in hidden", units, 1)
     characteristics = keras.Input((None, num_characteristics), name="characteristics")
     present = keras.Input((None,), dtype="bool", name="present")
     portfolios = keras.Input((num_characteristics,), name="portfolios")
@@ -224,7 +226,19 @@ def fit_autoencoder(
 
     Returns:
         An :class:`Autoencoder`.
+
+    Raises:
+        ValueError: for windows that are empty or have other characteristics, and
+            for numbers that are out of range.
     """
+    if not len(train) or not len(validation) or train.names != validation.names:
+        raise ValueError(
+            "train and validation must have dates and the same characteristics, got "
+            f"{len(train)} dates of {train.names} and {len(validation)} of "
+            f"{validation.names}."
+        )
+    _check_whole("epochs", epochs, 1)
+    _check_whole("batch_size", batch_size, 1)
     scale = 1 / np.std(train.returns[train.present])
     model = build_autoencoder(len(train.names), num_factors, hidden, l1, seed)
     steps = max(1, len(train) // batch_size)

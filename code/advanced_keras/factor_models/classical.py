@@ -67,6 +67,9 @@ def cross_sectional_regression(
     """
     _check_shapes(returns, present, betas=(betas, len(returns)))
     W, q = moments(returns, betas, present)
+    # In units of each column's length: a market value in dollars is no reason to fail.
+    length = np.sqrt(np.maximum(np.diagonal(W, axis1=1, axis2=2), 1e-300))
+    W, q = W / (length[:, :, None] * length[:, None, :]), q / length
     bad = np.linalg.cond(W) > LARGEST_CONDITION
     if bad.any():
         t = int(np.flatnonzero(bad)[0])
@@ -75,7 +78,7 @@ def cross_sectional_regression(
             f"{int(present[t].sum())} tickers for {betas.shape[-1]} columns, or the "
             f"columns depend on each other ({int(bad.sum())} such dates)."
         )
-    return np.linalg.solve(W, q[..., None])[..., 0]
+    return np.linalg.solve(W, q[..., None])[..., 0] / length
 
 
 def managed_portfolios(panel: Panel) -> np.ndarray:
@@ -125,9 +128,16 @@ def fama_macbeth(returns: np.ndarray, betas: np.ndarray, present: np.ndarray) ->
 
     Returns:
         Premia ``(K,)``; the error is the standard deviation of the slopes over dates,
-        divided by sqrt(D). It needs no model of how the tickers' noises move together.
+        divided by sqrt(D). It needs no model of how the tickers' noises move together,
+        and takes it that dates are independent of each other.
+
+    Raises:
+        ValueError: for fewer than two dates; see also
+            :func:`cross_sectional_regression`.
     """
     slopes = cross_sectional_regression(returns, betas, present)
+    if len(slopes) < 2:
+        raise ValueError(f"returns must have at least 2 dates, got {len(slopes)}.")
     return Premia(slopes.mean(0), slopes.std(0, ddof=1) / np.sqrt(len(slopes)))
 
 
@@ -175,12 +185,17 @@ def fit_static(panel: Panel, weights: np.ndarray) -> StaticModel:
     """Betas of each ticker on given portfolios, by time-series regression, alpha 0.
 
     A ticker with fewer than 24 dates gets the mean betas of the others.
+
+    Raises:
+        ValueError: if there are no others.
     """
+    known = panel.present.sum(0) >= 24
+    if not known.any():
+        raise ValueError("panel must have a ticker that is there on 24 dates or more.")
     factors = managed_portfolios(panel) @ weights
     beta = time_series_regression(
         panel.returns, factors, panel.present, intercept=False
     )[1]
-    known = panel.present.sum(0) >= 24
     return StaticModel(weights, np.where(known[:, None], beta, beta[known].mean(0)))
 
 

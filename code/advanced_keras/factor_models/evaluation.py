@@ -40,6 +40,24 @@ def panel_r2(returns: np.ndarray, predicted: np.ndarray, present: np.ndarray) ->
     return float(1 - np.sum(error**2) / np.sum(returns[both] ** 2))
 
 
+def model_r2(
+    model: FactorModel, panel: Panel, window: slice = slice(None)
+) -> tuple[float, float]:
+    """Total and predictive R2 of a model in a window of dates.
+
+    Args:
+        model: fitted to other dates, if the R2 are to be out of sample.
+        panel: all dates; past factors, also those before the window, give the means.
+        window: the dates to judge.
+    """
+    returns, present = panel.returns[window], panel.present[window]
+    total, predictive = (
+        panel_r2(returns, predicted[window], present)
+        for predicted in (model.fitted(panel), model.expected(panel))
+    )
+    return total, predictive
+
+
 def canonical_correlations(F: np.ndarray, G: np.ndarray) -> np.ndarray:
     """How far two sets of factors span the same space: one number each, 1 for yes.
 
@@ -51,10 +69,23 @@ def canonical_correlations(F: np.ndarray, G: np.ndarray) -> np.ndarray:
         G: ``(D, L)``.
 
     Returns:
-        ``(min(K, L),)``, falling.
+        ``(min(K, L),)``, falling; 0 for a direction that one of the sets lacks, because
+        its columns are constant or depend on each other.
+
+    Raises:
+        ValueError: if the two have not the same dates.
     """
-    bases = [np.linalg.qr(X - X.mean(0))[0] for X in (F, G)]
-    return np.clip(np.linalg.svd(bases[0].T @ bases[1], compute_uv=False), 0, 1)
+    if F.ndim != 2 or G.ndim != 2 or len(F) != len(G):
+        raise ValueError(
+            f"F and G must be tables of the same dates, got {F.shape} and {G.shape}."
+        )
+    return np.clip(np.linalg.svd(_basis(F).T @ _basis(G), compute_uv=False), 0, 1)
+
+
+def _basis(X: np.ndarray) -> np.ndarray:
+    """Orthonormal columns that span the centred X; zeros for what it does not span."""
+    U, s, _ = np.linalg.svd(X - X.mean(0), full_matrices=False)
+    return U * (s > 1e-10 * np.linalg.norm(X))
 
 
 @dataclass(frozen=True)

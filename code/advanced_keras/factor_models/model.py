@@ -50,6 +50,10 @@ class Ensemble(FactorModel):
 
     members: tuple[FactorModel, ...]
 
+    def __post_init__(self):
+        if not self.members:
+            raise ValueError("members must hold at least one model, got none.")
+
     def fitted(self, panel: Panel) -> np.ndarray:
         """The mean of the members' fitted returns."""
         return np.mean([each.fitted(panel) for each in self.members], axis=0)
