@@ -9,8 +9,8 @@ LeakyReLUs, so the derivative needs no pass back through the scores. The generat
 forward for all critic updates, forward and backward for its own, through the critic's
 inputs.
 
-The public way: the train step of Keras's WGAN-GP example, as it stands there, around
-the same two networks: a generator call inside the tape for every critic update, three
+The public way: the train step of Keras's WGAN-GP example, as it stood before its alpha
+and its root were mended (which costs no time), around the same two networks: a generator call inside the tape for every critic update, three
 calls of the critic, a loss of the last batch.
 
     python benchmarks/bench_wgan_gp.py

@@ -17,6 +17,8 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 from scipy.stats import kstest, wasserstein_distance
 
 from advanced_keras.gan import (
@@ -41,6 +43,7 @@ from advanced_keras.wgan_gp import (
     one_sided_penalty,
     safe_norm,
     slopes,
+    steepest_rise,
     train_critic,
 )
 
@@ -227,7 +230,7 @@ def test_gradient_of_the_whole_critic_loss_by_finite_differences():
     generator = keras.Model(generator.input, layers.Dense(3)(generator.output))
     model = make(critic=critic, generator=generator, penalty_weight=3.0)
     x, generated = normal(6, 3), normal(6, 3, seed=1)
-    alpha = interpolation_weights(x, model.seed)  # what `training=False` draws
+    alpha = interpolation_weights(x, model.seed + 1)  # what `training=False` draws
     between = np.asarray(interpolate(x, generated, alpha), "float64")
 
     def by_numpy(W, b, v, c):
@@ -403,6 +406,66 @@ def test_two_sided_penalty_traps_a_slope_of_the_wrong_sign():
         train_critic(critic, p, q, 300, penalty_weight=10.0, **options)
     trapped, free = (float(critic.layers[-1].kernel[0, 0]) for critic in critics)
     assert trapped > 0.5 and free < -0.5
+
+
+# ---- What any critic certifies ------------------------------------------------------
+
+
+@SOME
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 3), st.integers(0, 99))
+def test_steepest_rise_by_all_pairs(count, other_count, size, seed):
+    x, y = (
+        normal(count, size, 2, seed=seed),
+        normal(other_count, size, 2, seed=seed + 1),
+    )
+    f, g = normal(count, seed=seed + 2), normal(other_count, seed=seed + 3)
+    distances = cdist(x.reshape(count, -1), y.reshape(other_count, -1))
+    wanted = np.max((f[:, None] - g) / distances)
+    found = steepest_rise(f, g, x, y)
+    assert found == pytest.approx(max(wanted, 1e-12), rel=1e-3, abs=1e-3)
+    assert found > 0
+
+
+def test_steepest_rise_counts_from_generated_to_real_only():
+    """f = -x rises to the left; no plan ever asks for the other direction."""
+    left, right = np.array([[0.0], [1.0]]), np.array([[2.0], [5.0]])
+    falls = [-np.ravel(each) for each in (left, right)]
+    assert steepest_rise(*falls, left, right) == pytest.approx(1.0, rel=1e-4)
+    rises = [np.ravel(each) for each in (left, right)]
+    assert steepest_rise(*rises, left, right) == pytest.approx(0, abs=1e-6)
+
+
+def test_steepest_rise_is_not_fooled_by_rounding_of_points_that_nearly_meet():
+    critic = build_line_critic(1, hidden=0)
+    x = np.r_[normal(500, 1), np.ones((1, 1), "float32")]
+    near = np.r_[normal(500, 1, seed=1), np.ones((1, 1), "float32") + 1e-7, x[:5]]
+    slope = abs(float(critic.layers[-1].kernel[0, 0]))
+    critic.layers[-1].bias.assign([1000.0])
+    assert measure(critic, x, near).steepest <= 1.05 * slope
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 5])
+def test_every_critic_certifies_a_lower_bound(dimensions):
+    """Trained or not; the distance of two samples by SciPy's assignment of points."""
+    x, generated = normal(200, dimensions), 2.0 + normal(200, dimensions, seed=1)
+    cost = cdist(x, generated)
+    W = cost[linear_sum_assignment(cost)].mean()
+    for seed in range(5):
+        critic = build_line_critic(dimensions, 16, seed)
+        assert measure(critic, x, generated).least <= W
+    train_critic(critic, x, generated, 150, penalty_weight=(0.1, 10.0))
+    assert 0.4 * W < measure(critic, x, generated).least <= W
+
+
+def test_an_optimal_function_certifies_the_whole_distance():
+    p, q = (each[:, None] for each in LINE["shift"])
+    critic = build_line_critic(1, hidden=0)
+    critic.layers[-1].kernel.assign([[-3.0]])  # any slope will do
+    found = measure(critic, p, q + 9)  # nothing overlaps: all mass goes to the right
+    W = wasserstein_distance(p[:, 0], q[:, 0] + 9)
+    assert found.least == pytest.approx(W, rel=1e-4)
+    assert found.slope == pytest.approx(3.0)
+    assert found.steepest == pytest.approx(3.0, rel=1e-4)
 
 
 def test_distance_divides_the_slope_out():
@@ -704,6 +767,27 @@ def test_evaluate_repeats_and_changes_nothing(trained):
         "d_loss", "g_loss", "d_real", "d_fake", "penalty", "slope", "wasserstein",
     }  # fmt: skip
     assert first["g_loss"] == pytest.approx(-first["d_fake"], abs=1e-5)
+
+
+def test_evaluate_draws_latent_vectors_and_interpolation_from_different_bits(
+    monkeypatch,
+):
+    """With one seed for both, log(alpha) is minus half the square of a pair of z."""
+    drawn = []
+
+    def spy(x, seed=None):
+        drawn.append(interpolation_weights(x, seed))
+        return drawn[-1]
+
+    monkeypatch.setattr("advanced_keras.wgan_gp.interpolation_weights", spy)
+    model = make()
+    model.test_step(POINTS)
+    z = keras.random.normal((len(POINTS), model.latent_dim), seed=model.seed)
+    squares = np.sum(np.reshape(z, (-1, 2)) ** 2, axis=1)
+    log_alpha = np.log(np.ravel(drawn[0]))
+    for start in (0, 1):
+        logs = log_alpha[start::2]
+        assert abs(np.corrcoef(logs, squares[: len(logs)])[0, 1]) < 0.3
 
 
 def test_fit_with_labels_validation_and_callbacks(tmp_path):
