@@ -492,8 +492,10 @@ def test_train_step_is_that_of_plain_nested_tapes():
             inner.watch(between)
             scores = f(between)
         g = inner.gradient(scores, between)
-        penalty = tf.reduce_mean((tf.sqrt(tf.reduce_sum(g**2, 1)) - 1) ** 2)
-        loss = tf.reduce_mean(f(generated)) - tf.reduce_mean(f(x)) + 10 * penalty
+        lengths = tf.sqrt(tf.reduce_sum(g**2, 1))
+        penalty = tf.reduce_mean((lengths - 1) ** 2)
+        gap = tf.reduce_mean(f(x)) - tf.reduce_mean(f(generated))
+        loss = -gap + 10 * penalty
     weights = f.trainable_variables
     for w, gradient in zip(weights, tape.gradient(loss, weights), strict=True):
         w.assign_sub(0.1 * gradient)
@@ -510,6 +512,34 @@ def test_train_step_is_that_of_plain_nested_tapes():
     assert logs["d_loss"][0] == pytest.approx(float(loss), rel=1e-4)
     assert logs["g_loss"][0] == pytest.approx(float(g_loss), rel=1e-4)
     assert logs["penalty"][0] == pytest.approx(float(penalty), rel=1e-4)
+    slope = float(tf.reduce_mean(lengths))
+    assert logs["slope"][0] == pytest.approx(slope, rel=1e-4)
+    assert logs["wasserstein"][0] == pytest.approx(float(gap) / slope, rel=1e-3)
+
+
+def one_step(critic_optimizer, decay=0.0):
+    """The model after one step of the critic, and what it reported."""
+    model = make(1)
+    if decay:
+        model.critic.layers[1].kernel.regularizer = keras.regularizers.L2(decay)
+    model.compile(critic_optimizer, keras.optimizers.SGD(0.1), run_eagerly=True)
+    return model, fit(model, POINTS[:64])
+
+
+def test_the_critic_minimises_its_layers_own_losses_too():
+    (plain, logs), (decayed, other) = (
+        one_step(keras.optimizers.SGD(0.1), decay) for decay in (0.0, 0.5)
+    )
+    start = make(1).critic.layers[1].kernel.numpy()
+    change = decayed.critic.layers[1].kernel - plain.critic.layers[1].kernel
+    np.testing.assert_allclose(change, -0.1 * 2 * 0.5 * start, atol=1e-5)
+    assert other["d_loss"][0] == pytest.approx(logs["d_loss"][0], rel=1e-4)
+
+
+def test_a_scaled_loss_trains_the_critic_alike():
+    scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1))
+    (plain, _), (other, _) = one_step(keras.optimizers.SGD(0.1)), one_step(scaled)
+    same(plain.critic, other.critic, atol=1e-5)
 
 
 def record(model, x):
@@ -721,6 +751,21 @@ def test_save_and_load(trained, tmp_path):
     )
     assert one == other
     assert again.penalty_weight == 10.0 and again.discriminator_updates == 2
+
+
+def test_config_keeps_every_argument():
+    model = make(4, compiled=False, penalty_weight=3.0, seed=5, generator_updates=2)
+    config = WGANGP.from_config(model.get_config()).get_config()
+    kept = {"critic_updates": 4, "penalty_weight": 3.0, "seed": 5}
+    assert config | kept | {"generator_updates": 2} == config
+
+
+def test_generator_is_updated_as_often_as_asked_for():
+    model = make(2, generator_updates=3)
+    model.compile(run_eagerly=True)
+    fit(model, POINTS[:64])
+    assert int(model.g_optimizer.iterations) == 3
+    assert int(model.d_optimizer.iterations) == 2
 
 
 def test_save_and_load_weights(trained, tmp_path):
