@@ -468,6 +468,27 @@ def test_an_optimal_function_certifies_the_whole_distance():
     assert found.steepest == pytest.approx(3.0, rel=1e-4)
 
 
+def test_measure_pairs_at_random_with_a_seed():
+    """Paired in order, these lie on flat ground; at random, half of them do not."""
+    x = np.array([[0.0], [10.0]], "float32")
+    ramp = keras.Sequential([keras.Input((1,)), layers.ReLU(max_value=1)])
+    found = measure(ramp, x, x)
+    # a pair of 0 and 10 has a tenth of its line on the ramp, and half of the pairs are
+    assert found.slope == pytest.approx(0.05, abs=0.005)
+    assert measure(ramp, x, x).slope == found.slope
+    assert measure(ramp, x, x, seed=1).slope != found.slope
+
+
+def test_training_a_critic_repeats_with_its_seed():
+    def kernel(seed):
+        critic = build_line_critic(1, 8)
+        train_critic(critic, *(p[:, None] for p in LINE["shift"]), 5, seed=seed)
+        return critic.layers[1].kernel.numpy()
+
+    np.testing.assert_array_equal(kernel(0), kernel(0))
+    assert not np.allclose(kernel(0), kernel(1))
+
+
 def test_distance_divides_the_slope_out():
     assert Distance(3.0, 1.5, 2.0).estimate == 2.0
     assert Distance(3.0, 1.5, 2.0).least == 1.5
