@@ -10,8 +10,9 @@ forward for all critic updates, forward and backward for its own, through the cr
 inputs.
 
 The public way: the train step of Keras's WGAN-GP example, as it stood before its alpha
-and its root were mended (which costs no time), around the same two networks: a generator call inside the tape for every critic update, three
-calls of the critic, a loss of the last batch.
+and its root were mended (which costs no time), around the same two networks: a
+generator call inside the tape for every critic update, three calls of the critic, a
+loss of the last batch.
 
     python benchmarks/bench_wgan_gp.py
 

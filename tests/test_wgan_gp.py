@@ -468,6 +468,27 @@ def test_an_optimal_function_certifies_the_whole_distance():
     assert found.steepest == pytest.approx(3.0, rel=1e-4)
 
 
+def test_measure_pairs_at_random_with_a_seed():
+    """Paired in order, these lie on flat ground; at random, half of them do not."""
+    x = np.array([[0.0], [10.0]], "float32")
+    ramp = keras.Sequential([keras.Input((1,)), layers.ReLU(max_value=1)])
+    found = measure(ramp, x, x)
+    # a pair of 0 and 10 has a tenth of its line on the ramp, and half of the pairs are
+    assert found.slope == pytest.approx(0.05, abs=0.005)
+    assert measure(ramp, x, x).slope == found.slope
+    assert measure(ramp, x, x, seed=1).slope != found.slope
+
+
+def test_training_a_critic_repeats_with_its_seed():
+    def kernel(seed):
+        critic = build_line_critic(1, 8)
+        train_critic(critic, *(p[:, None] for p in LINE["shift"]), 5, seed=seed)
+        return critic.layers[1].kernel.numpy()
+
+    np.testing.assert_array_equal(kernel(0), kernel(0))
+    assert not np.allclose(kernel(0), kernel(1))
+
+
 def test_distance_divides_the_slope_out():
     assert Distance(3.0, 1.5, 2.0).estimate == 2.0
     assert Distance(3.0, 1.5, 2.0).least == 1.5
@@ -492,8 +513,10 @@ def test_train_step_is_that_of_plain_nested_tapes():
             inner.watch(between)
             scores = f(between)
         g = inner.gradient(scores, between)
-        penalty = tf.reduce_mean((tf.sqrt(tf.reduce_sum(g**2, 1)) - 1) ** 2)
-        loss = tf.reduce_mean(f(generated)) - tf.reduce_mean(f(x)) + 10 * penalty
+        lengths = tf.sqrt(tf.reduce_sum(g**2, 1))
+        penalty = tf.reduce_mean((lengths - 1) ** 2)
+        gap = tf.reduce_mean(f(x)) - tf.reduce_mean(f(generated))
+        loss = -gap + 10 * penalty
     weights = f.trainable_variables
     for w, gradient in zip(weights, tape.gradient(loss, weights), strict=True):
         w.assign_sub(0.1 * gradient)
@@ -510,6 +533,34 @@ def test_train_step_is_that_of_plain_nested_tapes():
     assert logs["d_loss"][0] == pytest.approx(float(loss), rel=1e-4)
     assert logs["g_loss"][0] == pytest.approx(float(g_loss), rel=1e-4)
     assert logs["penalty"][0] == pytest.approx(float(penalty), rel=1e-4)
+    slope = float(tf.reduce_mean(lengths))
+    assert logs["slope"][0] == pytest.approx(slope, rel=1e-4)
+    assert logs["wasserstein"][0] == pytest.approx(float(gap) / slope, rel=1e-3)
+
+
+def one_step(critic_optimizer, decay=0.0):
+    """The model after one step of the critic, and what it reported."""
+    model = make(1)
+    if decay:
+        model.critic.layers[1].kernel.regularizer = keras.regularizers.L2(decay)
+    model.compile(critic_optimizer, keras.optimizers.SGD(0.1), run_eagerly=True)
+    return model, fit(model, POINTS[:64])
+
+
+def test_the_critic_minimises_its_layers_own_losses_too():
+    (plain, logs), (decayed, other) = (
+        one_step(keras.optimizers.SGD(0.1), decay) for decay in (0.0, 0.5)
+    )
+    start = make(1).critic.layers[1].kernel.numpy()
+    change = decayed.critic.layers[1].kernel - plain.critic.layers[1].kernel
+    np.testing.assert_allclose(change, -0.1 * 2 * 0.5 * start, atol=1e-5)
+    assert other["d_loss"][0] == pytest.approx(logs["d_loss"][0], rel=1e-4)
+
+
+def test_a_scaled_loss_trains_the_critic_alike():
+    scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1))
+    (plain, _), (other, _) = one_step(keras.optimizers.SGD(0.1)), one_step(scaled)
+    same(plain.critic, other.critic, atol=1e-5)
 
 
 def record(model, x):
@@ -721,6 +772,21 @@ def test_save_and_load(trained, tmp_path):
     )
     assert one == other
     assert again.penalty_weight == 10.0 and again.discriminator_updates == 2
+
+
+def test_config_keeps_every_argument():
+    model = make(4, compiled=False, penalty_weight=3.0, seed=5, generator_updates=2)
+    config = WGANGP.from_config(model.get_config()).get_config()
+    kept = {"critic_updates": 4, "penalty_weight": 3.0, "seed": 5}
+    assert config | kept | {"generator_updates": 2} == config
+
+
+def test_generator_is_updated_as_often_as_asked_for():
+    model = make(2, generator_updates=3)
+    model.compile(run_eagerly=True)
+    fit(model, POINTS[:64])
+    assert int(model.g_optimizer.iterations) == 3
+    assert int(model.d_optimizer.iterations) == 2
 
 
 def test_save_and_load_weights(trained, tmp_path):
