@@ -6,106 +6,92 @@ from matplotlib.figure import Figure
 from _drawing import SMALL, arrow, box, canvas, frame, label, write
 
 ALT = (
-    "Three rows from left to right. Style image, extractor, Gram matrices A; content "
-    "image, extractor, features P. These two rows are in a frame marked: once, before "
-    "the loop. Below, in a frame marked: in each step, the image x goes through the "
-    "same extractor and gives features F and Gram matrices G. G and A enter the style "
-    "loss, F and P the content loss. A dashed arrow in the colour of gradients leads "
-    "from the losses back to the pixels of x."
+    "Three columns from top to bottom, narrow enough for a phone. Left, in a frame "
+    "marked: once. Style image, extractor, features, Gram matrices A. Right, in a "
+    "frame marked: once. Content image, extractor, features P. In the middle, in a "
+    "frame marked: in each step. The pixels x go through the same extractor and give "
+    "features F and Gram matrices G. Below, G and A enter the style loss, F and P the "
+    "content loss. A dashed arrow in the colour of gradients leads from the losses "
+    "back to the pixels."
 )
 
-STYLE, CONTENT, PIXELS = 50.0, 106.0, 206.0  # rows
-IMAGE, EXTRACTOR, FEATURES, GRAMS, LOSS = 48.0, 148.0, 242.0, 318.0, 432.0
+STYLE, PIXELS, CONTENT = 42.0, 117.0, 192.0  # columns
+IMAGE, EXTRACTOR, FEATURES, GRAMS, LOSS = 54.0, 108.0, 162.0, 216.0, 284.0  # rows
+WIDE, HIGH = 60.0, 34.0  # of a box
+HALF = HIGH / 2
 
 
 def draw() -> Figure:
     """The whole figure."""
-    figure, axes = canvas(492, 286)
-    _frames(axes)
-    _fixed(axes)
-    _trained(axes)
+    figure, axes = canvas(228, 322)
+    _columns(axes)
     _losses(axes)
+    _gradient(axes)
     return figure
 
 
-def _frames(axes: Axes) -> None:
-    frame(axes, 8, 22, 356, 134, "data")
-    frame(axes, 8, 170, 356, 242, "source")
-    label(axes, 16, 12, "once, before the loop", ha="left", fontsize=SMALL)
-    label(axes, 16, 160, "in each step", ha="left", fontsize=SMALL)
+def _columns(axes: Axes) -> None:
+    """The two fixed images, and between them the one that is trained."""
+    _column(axes, STYLE, "once", ("style\nimage", "features", "Gram\n$A$"), "data")
+    words = ("pixels\n$x$", "features\n$F$", "Gram\n$G$")
+    _column(axes, PIXELS, "in each step", words, "target")
+    _column(axes, CONTENT, "once", ("content\nimage", "features\n$P$"), "data")
 
 
-def _row(axes: Axes, y: float, words: str, features: str, role: str) -> None:
+def _column(axes: Axes, x: float, when: str, words: tuple[str, ...], role: str) -> None:
     """One image through the extractor."""
-    box(axes, (IMAGE, y), (64, 38), words, role, fontsize=SMALL)
-    box(axes, (EXTRACTOR, y), (76, 38), "extractor,\nfrozen", "source", fontsize=SMALL)
-    box(axes, (FEATURES, y), (56, 38), features, "source", fontsize=SMALL)
-    arrow(axes, [(IMAGE + 32, y), (EXTRACTOR - 38, y)])
-    arrow(axes, [(EXTRACTOR + 38, y), (FEATURES - 28, y)])
-
-
-def _gram(axes: Axes, y: float, name: str) -> None:
-    box(axes, (GRAMS, y), (48, 38), f"Gram\n${name}$", "source", fontsize=SMALL)
-    arrow(axes, [(FEATURES + 28, y), (GRAMS - 24, y)])
-
-
-def _fixed(axes: Axes) -> None:
-    """The rows of style and content."""
-    _row(axes, STYLE, "style\nimage", "features", "data")
-    _gram(axes, STYLE, "A")
-    _row(axes, CONTENT, "content\nimage", "features\n$P$", "data")
-
-
-def _trained(axes: Axes) -> None:
-    """The row of the image that is trained."""
-    _row(axes, PIXELS, "pixels\n$x$", "features\n$F$", "target")
-    _gram(axes, PIXELS, "G")
+    fixed = role == "data"
+    frame(axes, x - 34, 30, x + 34, 240, "data" if fixed else "source")
+    label(axes, x - 30, 21, when, ha="left", fontsize=SMALL)
+    rows = (IMAGE, EXTRACTOR, FEATURES, GRAMS)
+    texts = (words[0], "extractor,\nfrozen", *words[1:])
+    for i, (y, text) in enumerate(zip(rows, texts, strict=False)):
+        colour = "source" if i else role
+        box(axes, (x, y), (WIDE, HIGH), text, colour, fontsize=SMALL)
+        if i:
+            arrow(axes, [(x, rows[i - 1] + HALF), (x, y - HALF)])
 
 
 def _losses(axes: Axes) -> None:
-    """Two losses, what enters them, and the way back."""
-    box(axes, (LOSS, STYLE), (76, 38), "style loss", "loss", fontsize=SMALL)
-    box(axes, (LOSS, CONTENT), (76, 38), "content loss", "loss", fontsize=SMALL)
-    arrow(axes, [(GRAMS + 24, STYLE), (LOSS - 38, STYLE)])
-    arrow(axes, [(FEATURES + 28, CONTENT), (LOSS - 38, CONTENT)])
+    """Two losses, and what enters them."""
+    for x, words in ((STYLE, "style\nloss"), (CONTENT, "content\nloss")):
+        box(axes, (x, LOSS), (WIDE, HIGH), words, "loss", fontsize=SMALL)
+    arrow(axes, [(STYLE, GRAMS + HALF), (STYLE, LOSS - HALF)])
+    arrow(axes, [(CONTENT, FEATURES + HALF), (CONTENT, LOSS - HALF)])
     arrow(
         axes,
         [
-            (GRAMS + 24, PIXELS),
-            (376, PIXELS),
-            (376, STYLE + 11),
-            (LOSS - 38, STYLE + 11),
+            (PIXELS, GRAMS + HALF),
+            (PIXELS, 252),
+            (STYLE + 14, 252),
+            (STYLE + 14, LOSS - HALF),
         ],
     )
     arrow(
         axes,
         [
-            (FEATURES, PIXELS - 19),
-            (FEATURES, 148),
-            (366, 148),
-            (366, CONTENT + 11),
-            (LOSS - 38, CONTENT + 11),
+            (PIXELS + WIDE / 2, FEATURES),
+            ((PIXELS + CONTENT) / 2, FEATURES),
+            ((PIXELS + CONTENT) / 2, 252),
+            (CONTENT - 14, 252),
+            (CONTENT - 14, LOSS - HALF),
         ],
     )
+
+
+def _gradient(axes: Axes) -> None:
+    """The way back: out of both losses, around at the left, and down into x."""
+    way = [(STYLE, LOSS + HALF), (STYLE, 310), (4, 310), (4, 8), (PIXELS + 22, 8)]
+    tip = (PIXELS + 22, IMAGE - HALF)
+    arrow(axes, [*way, tip], "loss", dashed=True)
     arrow(
         axes,
-        [
-            (LOSS + 20, CONTENT + 19),
-            (LOSS + 20, 262),
-            (IMAGE, 262),
-            (IMAGE, PIXELS + 19),
-        ],
-        "loss",
-        dashed=True,
-    )
-    arrow(
-        axes,
-        [(LOSS + 38, STYLE), (484, STYLE), (484, 262), (LOSS + 18, 262)],
+        [(CONTENT, LOSS + HALF), (CONTENT, 310), (STYLE, 310)],
         "loss",
         dashed=True,
         head=False,
     )
-    label(axes, 250, 274, "gradient for the pixels", fontsize=SMALL)
+    label(axes, PIXELS, 300, "gradient", fontsize=SMALL)
 
 
 if __name__ == "__main__":

@@ -34,8 +34,8 @@ class StyleObjective:
             default all have the same. They are divided by their sum.
 
     Raises:
-        ValueError: for an image of another shape or range, a negative weight, or a
-            layer that the extractor does not have.
+        ValueError: for an extractor without style outputs, an image of another shape
+            or range, a negative weight, or a layer that the extractor does not have.
     """
 
     def __init__(
@@ -55,16 +55,27 @@ class StyleObjective:
             if not weight >= 0:
                 raise ValueError(f"{name} must be at least 0, got {weight!r}.")
         self.content_weight, self.variation_weight = content_weight, variation_weight
-        features = extractor(_checked("style", style))
+        features = self.features(_checked("style", style))
         self.grams = {k: gram(F) for k, F in features.items() if k[:5] == "style"}
         self.layer_weights = _shares(layer_weights, self.grams)
         self.contents, self.shape = {}, None
         if content is not None:
             content = _checked("content", content)
-            features, self.shape = extractor(content), content.shape
+            features, self.shape = self.features(content), content.shape
             self.contents = {k: P for k, P in features.items() if k[:7] == "content"}
         # One compiled function for each objective: the targets are its constants.
         self.value_and_gradient = tf.function(self._value_and_gradient)
+
+    def features(self, images):
+        """Return what the extractor says, in float32: sums over places need it."""
+        features = self.extractor(images)
+        names = list(features) if isinstance(features, dict) else []
+        if not any(name[:5] == "style" for name in names):
+            raise ValueError(
+                "extractor must return a dictionary with keys 'style_...', got "
+                f"{names or type(features)}."
+            )
+        return {name: tf.cast(F, "float32") for name, F in features.items()}
 
     def terms(self, images):
         """Return the losses of one image: ``loss``, ``style``, ``content``, ...
@@ -72,7 +83,7 @@ class StyleObjective:
         Args:
             images: ``(1, rows, columns, 3)``, 0 to 1, of the size of ``content``.
         """
-        features = self.extractor(images)
+        features = self.features(images)
         style = sum(
             weight * style_loss(gram(features[name]), self.grams[name])
             for name, weight in self.layer_weights.items()
@@ -154,7 +165,8 @@ class Painter:
         Raises:
             ValueError: if ``steps`` is not an integer of at least 1.
         """
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        whole = isinstance(steps, (int, np.integer)) and not isinstance(steps, bool)
+        if not whole or steps < 1:
             raise ValueError(f"steps must be an integer of at least 1, got {steps!r}.")
         if self.optimizer == "lbfgs":
             self._run_lbfgs(steps)
@@ -187,7 +199,8 @@ class Painter:
     def save(self, path):
         """Write pixels and the optimizer's state to an ``.npz`` file."""
         state = [] if self.optimizer == "lbfgs" else self.optimizer.variables
-        np.savez(path, self.logits.numpy(), *[np.asarray(v) for v in state])
+        with open(path, "wb") as file:  # by name, savez would append ".npz" to it
+            np.savez(file, self.logits.numpy(), *[np.asarray(v) for v in state])
 
     def restore(self, path):
         """Read what :meth:`save` wrote, for the same objective and optimizer.
