@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
 from PIL import Image
@@ -140,6 +140,7 @@ def test_total_variation_is_tensorflows(shape, seed):
 def test_gradient_of_the_gram_loss_in_closed_form(shape, seed):
     """Gatys et al. (2016), equation 6, in our units: 4 F (G - A) / (M |A|^2)."""
     F, A = normal(*shape, seed=seed), gram(normal(*shape, seed=seed + 1))
+    assume(np.sum(np.asarray(A) ** 2) > 1e-5)  # far above what guards against 0 / 0
     F = tf.constant(F)
     with tf.GradientTape() as tape:
         tape.watch(F)
@@ -173,9 +174,10 @@ def test_gradient_of_the_objective_by_finite_differences(weights):
     ours = objective(content_weight=content_weight, variation_weight=variation_weight)
     logits = normal(1, 16, 24, 3, seed=3)
     gradient = np.asarray(ours.value_and_gradient(tf.constant(logits))[1], float)
-    for seed in range(3):  # along a direction, in float32: a step that is not too small
-        direction = normal(*logits.shape, seed=10 + seed)
-        step = 2e-3
+    steepest = gradient * np.sqrt(gradient.size) / np.linalg.norm(gradient)
+    others = [normal(*logits.shape, seed=10 + seed) for seed in range(2)]
+    for direction in (steepest.astype("float32"), *others):
+        step = 2e-3  # the losses are float32: not too small
         up, down = (
             float(
                 ours.value_and_gradient(tf.constant(logits + s * direction))[0]["loss"]
@@ -184,7 +186,7 @@ def test_gradient_of_the_objective_by_finite_differences(weights):
         )
         slope = np.sum(gradient * direction)
         scale = np.linalg.norm(gradient) * np.linalg.norm(direction)
-        assert abs((up - down) / 2 / step - slope) < 5e-3 * scale
+        assert abs((up - down) / 2 / step - slope) < 2e-3 * scale
 
 
 # ---- Extractors ---------------------------------------------------------------------
@@ -357,7 +359,7 @@ def test_loss_falls_and_pixels_stay_in_range_and_weights_stay(optimizer):
     before = model.get_weights()
     ours = StyleObjective(model, style)
     painter = Painter(ours, noise_image((1, 32, 32, 3)), optimizer)
-    image = painter.run(60 if optimizer == "lbfgs" else 120)
+    image = painter.run(30 if optimizer == "lbfgs" else 80)
     losses = [row["loss"] for row in painter.history]
     assert losses[-1] < 0.05 * losses[0]
     assert image.min() >= 0 and image.max() <= 1 and image.shape == (1, 32, 32, 3)
@@ -372,9 +374,9 @@ def test_same_seed_same_result(optimizer):
         Painter(objective(), noise_image((1, 16, 24, 3), 4), optimizer).run(5)
         for _ in range(2)
     )
-    assert np.array_equal(one, two)
+    np.testing.assert_allclose(one, two, atol=1e-5)
     other = Painter(objective(), noise_image((1, 16, 24, 3), 5), optimizer).run(5)
-    assert not np.allclose(one, other)
+    assert np.abs(one - other).max() > 1e-3
 
 
 def test_resumed_loop_equals_uninterrupted_loop(tmp_path):
@@ -383,10 +385,10 @@ def test_resumed_loop_equals_uninterrupted_loop(tmp_path):
     paused = Painter(ours, start, "adam")
     paused.run(4)
     paused.save(tmp_path / "state.npz")
-    np.testing.assert_array_equal(paused.run(5), straight)
+    np.testing.assert_allclose(paused.run(5), straight, atol=1e-5)
     resumed = Painter(ours, start, "adam")
     resumed.restore(tmp_path / "state.npz")
-    np.testing.assert_array_equal(resumed.run(5), straight)
+    np.testing.assert_allclose(resumed.run(5), straight, atol=1e-5)
     paused.save(tmp_path / "no_suffix")  # the name that was given, nothing appended
     resumed.restore(tmp_path / "no_suffix")
     np.testing.assert_array_equal(resumed.image, paused.image)
