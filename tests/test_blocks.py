@@ -134,6 +134,14 @@ def test_attention_weights_are_those_of_the_call(norm):
     np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
 
 
+def test_attention_weights_leave_padding_out():
+    block, mask = random_block("pre", True), np.arange(5) < 3
+    weights = np.asarray(block.attention_weights(states(), mask=np.tile(mask, (3, 1))))
+    assert np.all(weights[..., 3:] == 0)
+    alone = np.asarray(block.attention_weights(states()[:, :3]))
+    np.testing.assert_allclose(weights[:, :, :3, :3], alone, atol=1e-5)
+
+
 @pytest.mark.parametrize("norm,residual", VARIANTS)
 def test_save_and_load_without_custom_objects(tmp_path, norm, residual):
     inputs = keras.Input((None, E))
@@ -366,15 +374,53 @@ def test_bad_sizes_of_a_stack_are_named(argument):
         build_stack(**({"depth": 1} | {argument: 0}))
 
 
-def test_two_heads_learn_the_two_questions():
+def test_two_heads_divide_the_two_questions():
     """What the chapter draws: each of two heads finds one of the two places."""
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(3)
     stack = build_stack(1, learning_rate=5e-3)
     stack.fit(*make_neighbours(6000), batch_size=64, epochs=3, verbose=0)
     tokens, answers = make_neighbours(200, seed=9)
     logits = stack(tokens)
     for question in QUESTIONS:
         assert (np.argmax(logits[question], -1) == answers[question]).mean() > 0.98
+    start = states_by_depth(stack, tokens)[0]
+    weights = np.asarray(blocks_of(stack)[0].attention_weights(start)).mean(0)
+    here = np.arange(10)
+    shares = [weights[:, here, to].mean(-1) for to in (here - 1, here[::-1])]
+    best = np.argmax(shares, axis=0)  # the question of each head
+    assert sorted(best) == [0, 1] and np.max(shares, axis=0).min() > 0.8
+
+
+# What the chapter says about stacks with parts taken out (margins: six seeds)
+
+
+def measures(probe, **options):
+    """Gradients and states of a fresh stack of six blocks, as the chapter has it."""
+    keras.utils.set_random_seed(4)
+    stack = build_stack(6, length=8, **options)
+    return gradient_norms(stack, *probe), states_by_depth(stack, probe.tokens)
+
+
+def cosine(x):
+    """Mean cosine between two positions of a sequence."""
+    unit = x / np.linalg.norm(x, axis=-1, keepdims=True)
+    every = np.einsum("bsd,btd->bst", unit, unit)
+    return np.mean(every[:, ~np.eye(x.shape[1], dtype=bool)])
+
+
+def test_what_a_stack_feels_without_each_part():
+    probe = make_neighbours(32, length=8, seed=2)
+    post, post_states = measures(probe, norm="post")
+    pre, pre_states = measures(probe, norm="pre")
+    none, none_states = measures(probe, norm=None)
+    _, lone_states = measures(probe, norm="post", residual=False)
+    growth = [found.states[0] / found.states[-1] for found in (none, pre)]
+    assert growth[0] > 25 and 2 < growth[1] < 6
+    assert (post.states / post.states[-1]).min() < 0.85
+    assert post.weights[-1] > 1.4 * pre.weights[-1]  # Xiong et al. (2020), theorem 1
+    assert none_states[-1].std() > 6 > 4 > pre_states[-1].std()
+    assert cosine(lone_states[2]) > 0.97
+    assert cosine(pre_states[-1]) < 0.88 < cosine(post_states[-1])
 
 
 # What the chapter proves about the parts
