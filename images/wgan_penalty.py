@@ -12,8 +12,8 @@ ALT = (
     "as a red arrow; its length shall be one. Right: two nested frames. The outer tape "
     "watches the weights of the critic. Inside it the inner tape watches the point and "
     "gives the gradient of f with respect to the point. Out of its frame comes the "
-    "penalty, lambda times the square of the length minus one. It is added to the gap "
-    "between the scores of generated and real examples, which makes the loss. The "
+    "penalty, lambda times the square of the length minus one. It is added to the "
+    "score of the generated example minus that of the real one: that is the loss. The "
     "outer tape gives the gradient of the loss with respect to the weights."
 )
 
@@ -63,8 +63,8 @@ def _tapes(axes: Axes) -> None:
         "loss",
     )
     arrow(axes, [(323, 83), (323, 96)], "critic")
-    gap = "gap\n$f(G(\\mathbf{z}))$\n$-\\,f(\\mathbf{x})$"
-    box(axes, (448, 84), (82, 60), gap, "critic", fontsize=SMALL)
+    gap = "minus the gap\n$f(G(\\mathbf{z}))$\n$-\\,f(\\mathbf{x})$"
+    box(axes, (448, 84), (90, 60), gap, "critic", fontsize=SMALL)
     penalty = r"$\lambda\,(\|\mathbf{g}\| - 1)^2$"
     box(axes, (323, 152), (112, 26), penalty, "loss")
     arrow(axes, [(323, 120), (323, 139)], "loss")

@@ -437,7 +437,7 @@ def train_critic(
         places = keras.random.randint((batch,), 0, len(points), seed=noise)
         return ops.take(points, places, axis=0)
 
-    @tf.function
+    @tf.function(input_signature=[tf.TensorSpec((), "float32")])
     def run(lam):
         for step in tf.range(steps):
             left = 1 - ops.cast(step, "float32") / steps
@@ -451,8 +451,9 @@ def train_critic(
                 loss = -gap + lam * penalty(norms)
             optimizer.apply(tape.gradient(loss, weights), weights)
 
+    round_of_steps = run.get_concrete_function()  # each critic has its own graph
     for lam in np.atleast_1d(penalty_weight):
-        run(tf.constant(lam, "float32"))
+        round_of_steps(tf.constant(lam, "float32"))
 
 
 def measure(critic, x, generated, count=20_000, seed=0):
