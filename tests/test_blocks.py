@@ -154,12 +154,16 @@ def test_save_and_load_without_custom_objects(tmp_path, norm, residual):
 
 
 def test_dropout_is_in_training_only_and_follows_its_seed():
-    first, second = (random_block("pre", True, dropout=0.5, seed=s) for s in (0, 0))
-    second.set_weights(first.get_weights())
-    plain = np.asarray(first(states()))
-    np.testing.assert_array_equal(plain, second(states()))
-    dropped = np.asarray(first(states(), training=True))
-    assert np.abs(dropped - plain).max() > 0.1
+    blocks = [EncoderBlock(E, 12, 2, "pre", dropout=0.5, seed=s) for s in (0, 0, 1)]
+    weights = random_block("pre", True).get_weights()
+    for block in blocks:
+        block.build((None, None, E))
+        block.set_weights(weights)
+    plain = [np.asarray(block(states())) for block in blocks]
+    first, same, other = (np.asarray(b(states(), training=True)) for b in blocks)
+    np.testing.assert_array_equal(plain[0], plain[2])
+    np.testing.assert_array_equal(first, same)
+    assert np.abs(first - plain[0]).max() > 0.1 < np.abs(first - other).max()
 
 
 def test_mixed_bfloat16():
@@ -365,6 +369,27 @@ def test_a_stack_survives_saving(tmp_path, probe):
             loaded(probe.tokens)[question], stack(probe.tokens)[question]
         )
     assert len(blocks_of(loaded)) == 2
+
+
+def test_a_stack_is_what_was_asked_for():
+    """Each argument differs from its default."""
+    sizes = {"length": 7, "symbols": 4, "embed_dim": 12, "dense_dim": 20}
+    kind = {"num_heads": 3, "norm": None, "residual": False}
+    stack = build_stack(2, **sizes, **kind, learning_rate=0.25)
+    block = 4 * (12**2 + 12) + (12 * 20 + 20) + (20 * 12 + 12)
+    embedding, heads = (7 + 5) * 12 + 2 * 12, 2 * (12 * 5 + 5)
+    assert stack.count_params() == embedding + 2 * block + heads
+    for each in blocks_of(stack):
+        assert each.self_attention.num_heads == 3
+        assert (each.norm, each.residual) == (None, False)
+    assert float(stack.optimizer.learning_rate) == 0.25
+    stack.run_eagerly = True
+    tokens, answers = make_neighbours(16, 7, 4)
+    scores = stack.evaluate(tokens, answers, verbose=0, return_dict=True)
+    logits = stack(tokens)
+    for question in QUESTIONS:
+        right = np.mean(np.argmax(logits[question], -1) == answers[question])
+        assert scores[f"{question}_accuracy"] == pytest.approx(right)
 
 
 @pytest.mark.parametrize("argument", ["depth", "length", "symbols", "embed_dim"])
