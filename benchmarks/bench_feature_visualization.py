@@ -13,7 +13,6 @@ below the target.
 """
 
 import sys
-import time
 
 import numpy as np
 
@@ -28,6 +27,7 @@ from advanced_keras.feature_visualization import (
 # isort: split
 import keras
 import tensorflow as tf
+from _timing import medians, seconds, verdict
 from keras import ops
 
 TARGET = 3.0
@@ -64,13 +64,6 @@ def one_by_one(extractor, start, as_index):
     return traces
 
 
-def seconds(way):
-    """Seconds that a way takes, and its number of traces."""
-    begin = time.perf_counter()
-    traces = way()
-    return time.perf_counter() - begin, traces
-
-
 def main() -> int:
     """Time the ways in turn, print the ratio of the medians."""
     tf.get_logger().setLevel("ERROR")  # it warns of what is measured here
@@ -83,17 +76,18 @@ def main() -> int:
         "Python index": lambda: one_by_one(extractor, start, int),
         "tensor index": lambda: one_by_one(extractor, start, tf.constant),
     }
-    times = {name: [] for name in ways}
-    for _ in range(ROUNDS):
-        for name, way in ways.items():
-            took, traces = seconds(way)
-            times[name].append(took)
-            print(f"{name}: {took:.2f} s, {traces} traces", flush=True)
-    batch, python, tensor = (np.median(times[name]) for name in ways)
+    traces = {}
+    clocks = [
+        lambda name=name, way=way: seconds(lambda: traces.update({name: way()}))
+        for name, way in ways.items()
+    ]
+    times = medians(clocks, ROUNDS)
+    for name, took in zip(ways, times, strict=True):
+        print(f"{name}: {took:.2f} s, {traces[name]} traces")
+    batch, python, tensor = times
     print(f"a tensor index takes {tensor / batch:.2f} times as long as one batch")
     ratio = python / batch
-    print(f"bench_feature_visualization: ratio {ratio:.2f} (target >= {TARGET})")
-    return 0 if ratio >= TARGET else 1
+    return 0 if verdict("bench_feature_visualization", "ratio", ratio, TARGET) else 1
 
 
 if __name__ == "__main__":

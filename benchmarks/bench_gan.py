@@ -15,7 +15,7 @@ All three are timed in turn, so that other load on the machine falls on all. Exi
 """
 
 import sys
-import time
+from functools import partial
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from advanced_keras.gan import GAN, build_discriminator, build_generator
 # isort: split
 import keras
 import tensorflow as tf
+from _timing import medians, seconds, verdict
 from keras import layers
 
 SHARE, RATIO = 0.60, 1.0
@@ -179,19 +180,10 @@ def limit():
     return everything
 
 
-def time_products(everything):
-    """Seconds for one run of all products."""
-    begin = time.perf_counter()
-    for _ in range(STEPS):
-        everything()
-    return (time.perf_counter() - begin) / STEPS
-
-
-def time_steps(model, images):
+def seconds_per_step(model, images, batch):
     """Seconds for one step of ``fit``."""
-    begin = time.perf_counter()
-    model.fit(images, batch_size=BATCH, epochs=1, verbose=0)
-    return (time.perf_counter() - begin) / STEPS
+    fit = partial(model.fit, images, batch_size=batch, epochs=1, verbose=0)
+    return seconds(fit) * batch / len(images)
 
 
 def main() -> int:
@@ -199,18 +191,19 @@ def main() -> int:
     images = np.random.default_rng(0).uniform(size=(STEPS * BATCH, 28, 28, 1))
     images = images.astype("float32")
     models, everything = (our_model(), public_model()), limit()
-    rounds = []
-    for _ in range(ROUNDS + 1):
-        timed = [time_steps(model, images) for model in models]
-        rounds.append([*timed, time_products(everything)])
-    ours, public, bound = np.median(rounds[1:], axis=0)  # the first round traces
+    clocks = [
+        *(partial(seconds_per_step, model, images, BATCH) for model in models),
+        partial(seconds, everything, STEPS),
+    ]
+    medians(clocks, 1)  # traces
+    ours, public, bound = medians(clocks, ROUNDS)
     print(
         f"ours {1e3 * ours:.1f} ms, public {1e3 * public:.1f} ms, "
         f"products alone {1e3 * bound:.1f} ms per step of {BATCH}, float32"
     )
-    print(f"bench_gan: share of the limit {bound / ours:.2f} (target >= {SHARE})")
-    print(f"bench_gan: public / ours {public / ours:.2f} (target >= {RATIO})")
-    return 0 if bound / ours >= SHARE and public / ours >= RATIO else 1
+    near = verdict("bench_gan", "share of the limit", bound / ours, SHARE)
+    fast = verdict("bench_gan", "public / ours", public / ours, RATIO)
+    return 0 if near and fast else 1
 
 
 if __name__ == "__main__":

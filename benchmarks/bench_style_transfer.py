@@ -10,10 +10,9 @@ below the target.
 """
 
 import sys
-import time
+from functools import partial
 
 import numpy as np
-import tensorflow as tf
 
 from advanced_keras.style_transfer import (
     StyleObjective,
@@ -25,6 +24,10 @@ from advanced_keras.style_transfer import (
     noise_image,
     style_loss,
 )
+
+# isort: split
+import tensorflow as tf
+from _timing import medians, seconds, verdict
 
 TARGET = 2.5
 ROUNDS, STEPS = 9, 4
@@ -54,14 +57,6 @@ def plain_step(extractor, style, content, content_weight):
     return step
 
 
-def seconds(step, logits):
-    """Seconds for a step, the mean over a few."""
-    begin = time.perf_counter()
-    for _ in range(STEPS):
-        step(logits)[1].numpy()
-    return (time.perf_counter() - begin) / STEPS
-
-
 def main() -> int:
     """Time both in turn, print the ratio of the medians."""
     extractor = build_extractor()
@@ -71,14 +66,11 @@ def main() -> int:
     logits = tf.constant(4 * noise_image((1, H, W, 3)) - 2)
     losses = float(plain(logits)[0]), float(once(logits)[0]["loss"])
     assert np.isclose(*losses, rtol=1e-4), losses
-    times = np.array(
-        [[seconds(s, logits) for s in (plain, once)] for _ in range(ROUNDS)]
-    )
-    slow, fast = np.median(times, axis=0)
+    ways = [lambda s=step: s(logits)[1].numpy() for step in (plain, once)]
+    slow, fast = medians([partial(seconds, way, STEPS) for way in ways], ROUNDS)
     ratio = slow / fast
     print(f"recomputed {1e3 * slow:.0f} ms, once {1e3 * fast:.0f} ms per step")
-    print(f"bench_style_transfer: ratio {ratio:.2f} (target >= {TARGET})")
-    return 0 if ratio >= TARGET else 1
+    return 0 if verdict("bench_style_transfer", "ratio", ratio, TARGET) else 1
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ The ways are timed in turn, so that other load on the machine falls on all.
 """
 
 import sys
-import time
+from functools import partial
 
 import numpy as np
 
@@ -19,6 +19,7 @@ import advanced_keras  # noqa: F401  (quiets TensorFlow before it is imported)
 
 # isort: split
 import keras
+from _timing import medians, seconds, verdict
 
 from advanced_keras.dense_threading import thread
 
@@ -59,13 +60,6 @@ def ways():
     }
 
 
-def seconds(way):
-    """Time one call."""
-    start = time.perf_counter()
-    np.asarray(way())
-    return time.perf_counter() - start
-
-
 def main():
     """Time all, print the factors, and fail below the target."""
     keras.utils.set_random_seed(0)
@@ -73,11 +67,8 @@ def main():
     expected = np.asarray(found["one product"]())
     for name, way in found.items():
         np.testing.assert_allclose(way(), expected, atol=1e-5, err_msg=name)
-    times = {name: [] for name in found}
-    for _ in range(REPETITIONS):
-        for name, way in found.items():
-            times[name].append(seconds(way))
-    median = {name: float(np.median(values)) for name, values in times.items()}
+    clocks = [partial(seconds, lambda w=way: np.asarray(w())) for way in found.values()]
+    median = dict(zip(found, medians(clocks, REPETITIONS), strict=True))
     for name, value in median.items():
         print(f"{name}: {1e3 * value:.3f} ms")
     in_numpy = median["NumPy, loop"] / median["NumPy, one product"]
@@ -86,8 +77,7 @@ def main():
         f"in NumPy the factor is {in_numpy:.0f}, for TimeDistributed {distributed:.0f}"
     )
     ratio = median["loop"] / median["one product"]
-    print(f"bench_threading: ratio {ratio:.0f} (target >= {TARGET})")
-    return 0 if ratio >= TARGET else 1
+    return 0 if verdict("bench_threading", "ratio", ratio, TARGET) else 1
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ in turn, so that other load on the machine falls on both. Exit code 1 above the 
 """
 
 import sys
-import time
+from functools import partial
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from advanced_keras.training import StandardModel
 
 # isort: split
 import keras
+from _timing import medians, seconds, verdict
 from keras import layers
 
 TARGET = 1.05
@@ -35,11 +36,9 @@ def build(cls):
     return model
 
 
-def seconds(model, x, y):
+def seconds_per_step(model, x, y):
     """Seconds per step of one epoch."""
-    begin = time.perf_counter()
-    model.fit(x, y, batch_size=BATCH, verbose=0)
-    return (time.perf_counter() - begin) / STEPS
+    return seconds(lambda: model.fit(x, y, batch_size=BATCH, verbose=0)) / STEPS
 
 
 def main() -> int:
@@ -49,13 +48,12 @@ def main() -> int:
     y = rng.integers(0, 10, STEPS * BATCH)
     stock, ours = build(keras.Model), build(StandardModel)
     for model in (stock, ours):
-        seconds(model, x, y)  # traces the step
-    times = np.array([[seconds(m, x, y) for m in (stock, ours)] for _ in range(ROUNDS)])
-    plain, open_step = np.median(times, axis=0)
+        seconds_per_step(model, x, y)  # traces the step
+    ways = [partial(seconds_per_step, model, x, y) for model in (stock, ours)]
+    plain, open_step = medians(ways, ROUNDS)
     ratio = open_step / plain
     print(f"stock {1e3 * plain:.2f} ms, ours {1e3 * open_step:.2f} ms per step")
-    print(f"bench_train_step: ratio {ratio:.3f} (target <= {TARGET})")
-    return 0 if ratio <= TARGET else 1
+    return 0 if verdict("bench_train_step", "ratio", ratio, TARGET, at_most=True) else 1
 
 
 if __name__ == "__main__":

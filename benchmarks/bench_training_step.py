@@ -13,7 +13,7 @@ The steps are timed in turn, so that other load on the machine falls on both.
 
 import os
 import sys
-import time
+from functools import partial
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -23,6 +23,7 @@ import advanced_keras  # noqa: F401  (quiets TensorFlow before it is imported)
 
 # isort: split
 import keras
+from _timing import medians, seconds, verdict
 
 from advanced_keras.transformer import PositionalEmbedding, build_transformer
 
@@ -75,13 +76,6 @@ def usual_model():
     return model
 
 
-def seconds(model, batch):
-    """Time one training step."""
-    start = time.perf_counter()
-    model.train_on_batch(*batch)
-    return time.perf_counter() - start
-
-
 def main():
     """Time both, print the ratio, and fail below the target."""
     keras.utils.set_random_seed(0)
@@ -90,12 +84,11 @@ def main():
     models = our_model(), usual_model()
     for model in models:
         model.train_on_batch(*batch)  # traces the step
-    times = np.array([[seconds(m, batch) for m in models] for _ in range(REPETITIONS)])
-    ours, usual = np.median(times, axis=0)
+    steps = [partial(seconds, partial(m.train_on_batch, *batch)) for m in models]
+    ours, usual = medians(steps, REPETITIONS)
     ratio = usual / ours
     print(f"our step {ours:.3f} s, usual step {usual:.3f} s, {REPETITIONS} repetitions")
-    print(f"bench_training_step: ratio {ratio:.2f} (target >= {TARGET})")
-    return 0 if ratio >= TARGET else 1
+    return 0 if verdict("bench_training_step", "ratio", ratio, TARGET) else 1
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ Exit code 1 if a target is missed.
 """
 
 import sys
-import time
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from advanced_keras.vae import VAE, build_vae
 # isort: split
 import keras
 import tensorflow as tf
+from _timing import medians, seconds, verdict
 from keras import layers, ops
 
 SHARE, RATIO = 0.50, 1.0
@@ -152,17 +152,10 @@ def epoch(model, images, batch):
     steps = len(images) // batch
 
     def run():
-        model.fit(data, verbose=0)
+        model.fit(data, shuffle=False, verbose=0)
 
     run()  # traces the step
     return run, steps
-
-
-def seconds(run, times):
-    begin = time.perf_counter()
-    for _ in range(times):
-        run()
-    return (time.perf_counter() - begin) / times
 
 
 def share_of_limit(images):
@@ -173,23 +166,23 @@ def share_of_limit(images):
     operations = bare_operations(vae, BATCH)
     for operation in operations:
         seconds(operation, 5)
-    rows = []
-    for _ in range(ROUNDS // 2):
-        limit = sum(seconds(operation, 10) for operation in operations)
-        rows.append((limit, seconds(run, 1) / steps))
-    return np.median(rows, axis=0)
+    return medians(
+        [
+            lambda: sum(seconds(operation, 10) for operation in operations),
+            lambda: seconds(run) / steps,
+        ],
+        ROUNDS // 2,
+    )
 
 
 def against_plain(images):
     """Medians of the plain step and of ours."""
-    runs = []
+    clocks = []
     for model in rivals():
         model.compile(keras.optimizers.Adam())
-        runs.append(epoch(model, images[: 20 * PLAIN_BATCH], PLAIN_BATCH))
-    rows = [
-        [seconds(run, 1) / steps for run, steps in runs] for _ in range(ROUNDS // 2)
-    ]
-    return np.median(rows, axis=0)
+        run, steps = epoch(model, images[: 20 * PLAIN_BATCH], PLAIN_BATCH)
+        clocks.append(lambda run=run, steps=steps: seconds(run) / steps)
+    return medians(clocks, ROUNDS // 2)
 
 
 def main() -> int:
@@ -201,9 +194,9 @@ def main() -> int:
     print(f"bare operations {1e3 * limit:.2f} ms, train step {1e3 * step:.2f} ms")
     print(f"public example {1e3 * plain:.2f} ms, ours {1e3 * ours:.2f} ms per step")
     share, ratio = limit / step, ours / plain
-    print(f"bench_vae: share {share:.2f} of the limit (target >= {SHARE:.2f})")
-    print(f"bench_vae: {ratio:.2f} of the plain step (target <= {RATIO:.2f})")
-    return 0 if share >= SHARE and ratio <= RATIO else 1
+    near = verdict("bench_vae", "share of the limit", share, SHARE)
+    fast = verdict("bench_vae", "ours / public", ratio, RATIO, at_most=True)
+    return 0 if near and fast else 1
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ All three are timed in turn, so that other load on the machine falls on all. Exi
 """
 
 import sys
-import time
+from functools import partial
 
 import numpy as np
 
@@ -31,7 +31,8 @@ from advanced_keras.wgan_gp import WGANGP, build_critic
 # isort: split
 import keras
 import tensorflow as tf
-from bench_gan import products
+from _timing import medians, seconds, verdict
+from bench_gan import products, seconds_per_step
 
 SHARE, RATIO = 0.60, 1.0
 ROUNDS, STEPS, BATCH, UPDATES = 9, 8, 64, 3
@@ -129,39 +130,25 @@ def limit():
     return everything
 
 
-def time_products(everything):
-    """Seconds for one run of all products."""
-    begin = time.perf_counter()
-    for _ in range(STEPS):
-        everything()
-    return (time.perf_counter() - begin) / STEPS
-
-
-def time_steps(model, images, batch):
-    """Seconds for one step of ``fit``."""
-    begin = time.perf_counter()
-    model.fit(images, batch_size=batch, epochs=1, verbose=0)
-    return (time.perf_counter() - begin) / STEPS
-
-
 def main() -> int:
     """Time all three in turn, print shares and ratios of the medians."""
     shape = STEPS * UPDATES * BATCH, 28, 28, 1
     images = np.random.default_rng(0).uniform(size=shape).astype("float32")
     ours, public, everything = our_model(), public_model(), limit()
-    rounds = []
-    for _ in range(ROUNDS + 1):
-        own = time_steps(ours, images, UPDATES * BATCH)
-        plain = time_steps(public, images[: STEPS * BATCH], BATCH)
-        rounds.append([own, plain, time_products(everything)])
-    own, plain, bound = np.median(rounds[1:], axis=0)  # the first round traces
+    clocks = [
+        partial(seconds_per_step, ours, images, UPDATES * BATCH),
+        partial(seconds_per_step, public, images[: STEPS * BATCH], BATCH),
+        partial(seconds, everything, STEPS),
+    ]
+    medians(clocks, 1)  # traces
+    own, plain, bound = medians(clocks, ROUNDS)
     print(
         f"ours {1e3 * own:.1f} ms, public {1e3 * plain:.1f} ms, products alone "
         f"{1e3 * bound:.1f} ms per step of {UPDATES} times {BATCH}, float32"
     )
-    print(f"bench_wgan_gp: share of the limit {bound / own:.2f} (target >= {SHARE})")
-    print(f"bench_wgan_gp: public / ours {plain / own:.2f} (target >= {RATIO})")
-    return 0 if bound / own >= SHARE and plain / own >= RATIO else 1
+    near = verdict("bench_wgan_gp", "share of the limit", bound / own, SHARE)
+    fast = verdict("bench_wgan_gp", "public / ours", plain / own, RATIO)
+    return 0 if near and fast else 1
 
 
 if __name__ == "__main__":

@@ -326,6 +326,13 @@ def test_fused_adam_is_adam(jit_compile):
     assert np.abs(found[0] - start).max() > 0.05
 
 
+def test_fused_adam_refuses_what_it_would_ignore():
+    with pytest.raises(ValueError, match=r"amsgrad must be False .* got amsgrad=True"):
+        FusedAdam(1e-3, amsgrad=True)
+    config = FusedAdam(2e-3, beta_1=0.7, weight_decay=0.1).get_config()
+    assert FusedAdam.from_config(config).get_config() == config
+
+
 def test_training_resumed_equals_training_uninterrupted(tmp_path, probe):
     keras.utils.set_random_seed(0)
     stack = build_stack(1)

@@ -13,8 +13,6 @@ shapes; see `sound`. The strategies leave these shapes out.
 
 import functools
 import itertools
-import re
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -37,6 +35,7 @@ from advanced_keras.conv_transpose import (
     taps,
     transpose_of,
 )
+from solutions import run_solution
 
 # A busy machine may be slow; that is no reason to fail.
 BUSY = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
@@ -542,26 +541,23 @@ def test_transpose_of_leaves_the_layer_alone():
 
 # ---- The solutions of the exercises -------------------------------------------------
 
-CHAPTER = Path(__file__).resolve().parents[1] / "book" / "conv_transpose.md"
-
 
 @functools.cache
 def solution(label):
-    """What the code in the solution of an exercise defines, by running it."""
-    text = CHAPTER.read_text(encoding="utf-8")
-    block = re.search(
-        r"\{solution-start\} " + label + r"\n.*?\{solution-end\}", text, re.S
-    )
-    (code,) = re.findall(r"```\{code-cell\} ipython3\n(.*?)```", block[0], re.S)
+    """What a solution defines."""
     rng = np.random.default_rng(0)
-    names = {
-        "np": np, "keras": keras, "layers": layers, "ops": ops,
-        "conv_size": conv_size, "output_padding_for": output_padding_for,
-        "normal": lambda *shape: rng.normal(size=shape).astype("float32"),
-        "table": lambda rows, columns: rows,
-    }  # fmt: skip
-    exec(code, names)
-    return names
+    return run_solution(
+        "conv_transpose",
+        label,
+        np=np,
+        keras=keras,
+        layers=layers,
+        ops=ops,
+        conv_size=conv_size,
+        output_padding_for=output_padding_for,
+        normal=lambda *shape: rng.normal(size=shape).astype("float32"),
+        table=lambda rows, columns: rows,
+    )
 
 
 @SOME

@@ -6,8 +6,6 @@ Oracles: NumPy's einsum, TensorFlow's total variation, the gradient in closed fo
 """
 
 import functools
-import re
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -39,6 +37,7 @@ from advanced_keras.style_transfer import (
     vgg19_features,
 )
 from advanced_keras.style_transfer.extractors import Sides
+from solutions import run_solution
 
 BUSY = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 SOME = settings(max_examples=40, **BUSY)
@@ -551,21 +550,13 @@ def test_restore_refuses_another_state(tmp_path):
 
 # ---- The solutions of the exercises -------------------------------------------------
 
-CHAPTER = Path(__file__).resolve().parents[1] / "book" / "style_transfer.md"
-
 
 @functools.cache
 def solution(label):
-    """What the first cell of a solution defines, by running it."""
-    text = CHAPTER.read_text(encoding="utf-8")
-    block = re.search(
-        r"\{solution-start\} " + label + r"\n.*?\{solution-end\}", text, re.S
-    )
-    code = re.findall(r"```\{code-cell\} ipython3\n(.*?)```", block[0], re.S)[0]
-    names = {"np": np, "tf": tf, "ops": ops, "keras": keras}
-    names |= {name: getattr(style_transfer, name) for name in style_transfer.__all__}
-    exec(code, names)
-    return names
+    """What a solution defines."""
+    names = {name: getattr(style_transfer, name) for name in style_transfer.__all__}
+    names |= {"np": np, "tf": tf, "ops": ops, "keras": keras}
+    return run_solution("style_transfer", label, **names)
 
 
 def test_solution_keep_colours():

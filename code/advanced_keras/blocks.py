@@ -120,8 +120,23 @@ class FusedAdam(keras.optimizers.Adam):
 
     Keras writes the update of Kingma and Ba (2015) as a dozen operations a variable. A
     deep stack has hundreds of variables, and most of the time until its first step is
-    spent on building them. The numbers are the same. ``amsgrad`` is not supported.
+    spent on building them. The numbers are the same.
+
+    Args:
+        learning_rate: a number or a schedule.
+        **kwargs: as for ``keras.optimizers.Adam``, without ``amsgrad``.
+
+    Raises:
+        ValueError: for ``amsgrad=True``, which the operation does not know.
     """
+
+    def __init__(self, learning_rate=0.001, **kwargs):
+        if kwargs.get("amsgrad"):
+            raise ValueError(
+                "amsgrad must be False for FusedAdam; use keras.optimizers.Adam, got "
+                f"amsgrad={kwargs['amsgrad']!r}."
+            )
+        super().__init__(learning_rate, **kwargs)
 
     def update_step(self, gradient, variable, learning_rate):
         """Apply algorithm 1 of Kingma and Ba (2015) to one variable."""

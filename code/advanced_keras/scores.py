@@ -62,6 +62,7 @@ class Judge:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         trained = keras.Model(self.model.input, self.model.output["logits"])
         trained.compile(keras.optimizers.Adam(2e-3), loss)
+        trained.optimizer.build(trained.trainable_variables)  # or fit traces twice
         for _ in range(epochs):
             place = order.permutation(len(digits.images))
             trained.fit(

@@ -248,6 +248,7 @@ def fit_autoencoder(
         metrics=[masked_error],  # without the penalty, for the validation window
         steps_per_execution=steps,
     )
+    model.optimizer.build(model.trainable_variables)  # or fit traces its step twice
     stop = keras.callbacks.EarlyStopping(
         "val_masked_error", mode="min", patience=patience, restore_best_weights=True
     )

@@ -77,6 +77,7 @@ def _fit(network, train, epochs, batch_size=64, rate=3e-3):
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
+    network.optimizer.build(network.trainable_variables)  # or fit traces twice
     network.fit(
         train.images, train.labels, batch_size=batch_size, epochs=epochs, verbose=0
     )
