@@ -16,6 +16,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxRole
 
 from advanced_keras.display import as_inline
+from advanced_keras.interactive import FOLDER as INTERACTIVE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -130,6 +131,30 @@ class InlineDrawings(SphinxPostTransform):
             image.replace_self(nodes.raw("", page, format="html"))
 
 
+ASSET = re.compile(r"<(style|script) data-ak-asset=.*?</\1>", re.DOTALL)
+
+
+class SharedAssets(SphinxPostTransform):
+    """Widgets bring script and style into each output; a site loads them once."""
+
+    default_priority = 401
+    formats = ("html",)
+
+    def run(self, **kwargs):
+        for raw in list(self.document.findall(nodes.raw)):
+            if raw.get("format") == "html" and "data-ak-asset" in raw.astext():
+                page = ASSET.sub("", raw.astext())
+                raw.replace_self(nodes.raw("", page, format="html"))
+
+
+def _share_assets(app):
+    """Serve the scripts and styles of the widgets as files of the site."""
+    app.config.html_static_path.append(str(INTERACTIVE))
+    for path in sorted(INTERACTIVE.glob("*.js")):
+        app.add_js_file(path.name, loading_method="defer")
+        app.add_css_file(path.with_suffix(".css").name)
+
+
 def _without_thebe(app, pagename, templatename, context, doctree):
     """Drop the scripts of Thebe: it would run cells on somebody else's server."""
 
@@ -211,6 +236,7 @@ def setup(app):
     """Connect to Sphinx."""
     matplotlib.use("agg")
     app.connect("config-inited", _define_macros)
+    app.connect("builder-inited", _share_assets)
     app.connect("source-read", _glue_values)
     app.connect("html-page-context", _without_thebe, priority=999)
     app.add_node(runtime)
@@ -218,6 +244,7 @@ def setup(app):
     for transform in (
         FillRuntime,
         InlineDrawings,
+        SharedAssets,
         PrintedDrawings,
         PrintedTables,
         PrintedParts,
