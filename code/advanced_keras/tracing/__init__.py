@@ -6,7 +6,8 @@ the layer *call*, and which argument of it each input filled. :func:`trace_model
 does what can be done without the function. Both return a :class:`Trace`.
 
 Modules: ``record`` watches the function, ``nodes`` reads what Keras remembers of a
-call, ``steps`` puts the two together, ``picture`` draws.
+call, ``steps`` puts the two together, ``picture`` draws, ``tracer`` lets you
+click through.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from .nodes import call_of, history, is_graph, symbolic
 from .picture import Style, plot_model
 from .record import Recorder, Statement, code_of, models_of
 from .steps import Bound, Builder, Edge, ModelBinding, Name, Output, Step
+from .tracer import Tracer
 
 __all__ = [
     "Bound",
@@ -35,6 +37,7 @@ __all__ = [
     "Step",
     "Style",
     "Trace",
+    "Tracer",
     "plot_model",
     "trace",
     "trace_model",
@@ -51,6 +54,7 @@ class Trace:
         all_steps: every call, also those inside nested models.
         models: what each ``keras.Model(inputs, outputs)`` ties together.
         style: letters for sizes, colours; see :meth:`styled`.
+        source: text of the function; empty for a finished model.
         result: what the function returned.
     """
 
@@ -58,6 +62,7 @@ class Trace:
     all_steps: tuple[Step, ...]
     models: tuple[ModelBinding, ...]
     style: Style = field(default_factory=Style)
+    source: str = ""
     result: Any = field(default=None, repr=False, compare=False)
     _builder: Any = field(default=None, repr=False, compare=False)
 
@@ -215,6 +220,18 @@ class Trace:
         """
         return draw_dot(self.dot(expand=expand), alt or picture.words(self))
 
+    def tracer(self, *, opened: bool = False, alt: str | None = None) -> Tracer:
+        """Source, tensors and graph in one widget, to click through.
+
+        Args:
+            opened: whether nested models are open at first, and on paper.
+            alt: alternative text of the graph; by default the steps in words.
+
+        Raises:
+            ValueError: if ``opened`` is asked for and no model is nested.
+        """
+        return Tracer(self, opened, alt)
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the result as plain lists and dicts, ready for JSON."""
         return {
@@ -258,13 +275,10 @@ class Trace:
         return order
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        drawn = self.graph()._repr_mimebundle_()
+        shown = self.tracer()._repr_mimebundle_()
         tables = picture.tables_html(self)
-        return {
-            "text/html": f'<div class="ak-trace">{tables}{drawn["text/html"]}</div>',
-            "application/pdf": drawn["application/pdf"],
-            "text/plain": str(self),
-        }
+        page = f'<div class="ak-trace">{tables}{shown["text/html"]}</div>'
+        return {**shown, "text/html": page}
 
 
 def trace(builder: Callable, *args: Any, **kwargs: Any) -> Trace:
@@ -341,7 +355,14 @@ def _assemble(name: str, recorder: Recorder) -> Trace:
             f"got none from {name!r}."
         )
     models = builder.bindings_of_models()
-    return Trace(name, steps, models, result=recorder.result, _builder=builder)
+    return Trace(
+        name,
+        steps,
+        models,
+        source=recorder.source.text,
+        result=recorder.result,
+        _builder=builder,
+    )
 
 
 def _outside(step: Step, model: str) -> Step:

@@ -64,10 +64,20 @@ class Source:
         except SyntaxError:  # a cell with magics: fall back on single lines
             tree = ast.Module([], [])
         self.statements = [n for n in ast.walk(tree) if isinstance(n, ast.stmt)]
-        self.passing = _only_in_comprehensions(_function_in(tree, code))
+        function = _function_in(tree, code)
+        self.passing = _only_in_comprehensions(function)
+        last = getattr(function, "end_lineno", None) or self._last_line(code)
+        text = "".join(self.lines[self.first_line - 1 : last])
+        self.text = textwrap.dedent(text)
         self.stores = {
             i.offset for i in dis.get_instructions(code) if i.opname.startswith("STORE")
         }
+
+    def _last_line(self, code: CodeType) -> int:
+        """Last line with an instruction of the code; of a module, all lines count."""
+        if code.co_name == "<module>":
+            return len(self.lines)
+        return max(line for _, line, _, _ in self.positions if line is not None)
 
     def at(self, frame: FrameType) -> tuple[int, int | None] | None:
         """Line and column of the instruction that ``frame`` is about to run.
