@@ -497,9 +497,10 @@ def test_a_network_in_bfloat16_can_be_climbed():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"tv": -1.0}, "tv must be a number of at least 0, got -1.0"),
-        ({"tv": "much"}, "tv must be a number"),
-        ({"tv": float("nan")}, "tv must be a number"),
+        ({"tv": -1.0}, "tv must be a finite number of at least 0, got -1.0"),
+        ({"tv": "much"}, "tv must be a finite number"),
+        ({"tv": float("nan")}, "tv must be a finite number"),
+        ({"tv": float("inf")}, "tv must be a finite number"),
         ({"blur": 1.5}, "blur must be an integer of at least 0, got 1.5"),
         ({"jitter": True}, "jitter must be an integer"),
         ({"colours": np.eye(2)}, r"colours must be a symmetric matrix \(3, 3\)"),
@@ -521,14 +522,92 @@ def test_a_filter_that_does_not_exist(filters):
         ascent.run(filters, size=8, steps=1)
 
 
-def test_bad_run():
-    ascent = Ascent(feature_extractor(untrained(), "features_1"))
-    with pytest.raises(
-        ValueError, match="start must have one picture for each of the 2"
+NAN = np.full((2, 8, 8, 3), np.nan, "float32")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"start": uniform(3, 8, 8, 3)}, "start must have one picture for each of"),
+        ({"start": NAN}, "start must be finite"),
+        ({"start": uniform(8, 8, 3)}, r"start must be \(batch, rows, columns"),
+        ({"start": 255 * uniform(2, 8, 8, 3)}, "start must be from 0 to 1, got"),
+        ({"start": np.ones((2, 8, 8, 3), "uint8")}, "start must be .* uint8"),
+        ({"start": uniform(2, 8, 8, 1)}, "start must fit the extractor, which takes"),
+        ({"steps": -1}, "steps must be an integer of at least 0, got -1"),
+        ({"size": 0}, "size must be an integer of at least 1, got 0"),
+        ({"size": 1}, r"size must be large enough .* got \(1, 1\)"),
+        ({"rate": float("nan")}, "rate must be a finite number of at least 0, got nan"),
+        ({"seed": -1}, "seed must be an integer of at least 0, got -1"),
+    ],
+)
+def test_bad_run(arguments, message):
+    ascent = Ascent(feature_extractor(untrained(), "features_2"))
+    with pytest.raises(ValueError, match=message):
+        ascent.run([0, 1], **arguments)
+
+
+def two_inputs():
+    one, other = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
+    return keras.Model([one, other], layers.Add(name="add")([one, other]))
+
+
+def test_a_model_that_is_no_extractor():
+    for model in (two_inputs(), "model", keras.Sequential([layers.Dense(3)])):
+        with pytest.raises(ValueError, match=r"extractor must be a built .* one input"):
+            Ascent(model)
+        with pytest.raises(ValueError, match=r"network must be a built .* one input"):
+            feature_extractor(model, "add")
+    flat = keras.Sequential([keras.Input((8,)), layers.Dense(2)])
+    with pytest.raises(ValueError, match=r"extractor must turn pictures \(batch"):
+        Ascent(flat)
+    whole = Ascent(untrained(), objective=lambda features, filters: ops.sum(features))
+    with pytest.raises(ValueError, match="objective must give one number for each"):
+        whole.run([0, 1], size=8, steps=1)
+    assert Ascent(untrained()).run([0, 1], size=8, steps=0).history.shape == (0, 2)
+
+
+def test_bad_pictures_and_labels():
+    """Without the checks most of these would give a number."""
+    network, x = untrained(), uniform(2, 8, 8, 3)
+    for call in (
+        lambda x: saliency(network, x, [1, 2]),
+        lambda x: fgsm(network, x, [1, 2], 0.1),
+        lambda x: predict(network, x),
+        lambda x: mean_activations(network, x),
+        colour_metric,
     ):
-        ascent.run([0, 1], start=uniform(3, 8, 8, 3))
-    with pytest.raises(ValueError, match="steps must be an integer"):
-        ascent.run([0], steps=-1)
+        with pytest.raises(ValueError, match="images must be finite"):
+            call(NAN)
+        for wrong in (x[0], x[:0], (255 * x).astype("uint8")):
+            with pytest.raises(ValueError, match=r"images must be \(batch, rows"):
+                call(wrong)
+    for labels in ([1], [1, 2, 3], [1, 10], [-1, 2], [1.5, 2.0]):
+        with pytest.raises(ValueError, match="labels must be 2 integers from 0 to 9"):
+            saliency(network, x, labels)
+        with pytest.raises(ValueError, match="labels must be 2 integers from 0 to 9"):
+            fgsm(network, x, labels, 0.1)
+    with pytest.raises(ValueError, match="images must be from 0 to 1, got"):
+        fgsm(network, 255 * x, [1, 2], 8)
+    with pytest.raises(ValueError, match="batch_size must be an integer of at least"):
+        predict(network, x, batch_size=0)
+    with pytest.raises(ValueError, match="images must be floating point, got uint8"):
+        pixel_gradient(lambda x: x, np.ones((1, 2, 2, 3), "uint8"))
+    with pytest.raises(ValueError, match="images must vary"):
+        colour_metric(np.ones((2, 3, 3, 3), "float32"))
+    for filters in ([1], [1, 4]):
+        with pytest.raises(ValueError, match="filters must be 2 integers from 0 to 3"):
+            channel_mean(ops.ones((2, 3, 3, 4)), tf.constant(filters))
+    for part in (blur, total_variation, unit_step):
+        with pytest.raises(ValueError, match=r"must be \(batch, rows, columns, chan"):
+            part(x[0])
+
+
+def test_bad_training():
+    with pytest.raises(ValueError, match="epochs must be an integer of at least 1"):
+        load_network(train=scenes()[0], epochs=0)
+    with pytest.raises(ValueError, match="train must be Scenes, got ndarray"):
+        load_network(train=uniform(2, 8, 8, 3))
 
 
 # ---- Saliency and adversarial examples ----------------------------------------------
@@ -578,7 +657,7 @@ def test_fgsm_raises_the_loss_and_stays_in_both_boxes():
     before, after = (loss(part.labels, network(x)) for x in (part.images, attack))
     assert after > before
     assert np.array_equal(fgsm(network, part.images, part.labels, 0), part.images)
-    with pytest.raises(ValueError, match="epsilon must be at least 0, got -1"):
+    with pytest.raises(ValueError, match=r"epsilon must be a finite number .* got -1"):
         fgsm(network, part.images, part.labels, -1)
 
 
