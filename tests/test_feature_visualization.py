@@ -442,6 +442,32 @@ def test_jitter_moves_the_picture_and_the_gradient_back():
     np.testing.assert_allclose(moving.images, still.images, atol=1e-6)
 
 
+def test_the_rate_falls_to_a_tenth_and_jitter_goes_both_ways(monkeypatch):
+    ascent, seen = Ascent(feature_extractor(untrained(), "features_1"), jitter=3), []
+
+    def spy(images, filters, shift, rate):
+        seen.append((shift.numpy(), float(rate)))
+        return images, tf.zeros(1)
+
+    monkeypatch.setattr(ascent, "_compiled", spy)
+    ascent.run([0], size=8, steps=60, rate=0.1)
+    shifts, rates = map(np.array, zip(*seen, strict=True))
+    np.testing.assert_allclose(rates, 0.1 * (1 - 0.9 * np.arange(60) / 60), rtol=1e-5)
+    assert all(set(axis) == set(range(-3, 4)) for axis in shifts.T)
+
+
+def test_step_blurs_as_often_as_asked_and_mixes_the_colours():
+    extractor, filters = feature_extractor(untrained(), "features_2"), tf.constant([3])
+    x = tf.constant(0.3 + 0.4 * uniform(1, 12, 12, 3))
+    colours = np.array([[2, 0.5, 0.1], [0.5, 1, 0.3], [0.1, 0.3, 1]], "float32")
+    ascent = Ascent(extractor, blur=3, colours=colours)
+    moved = ascent.step(x, filters, (0, 0), 0.01)[0] - x
+    g = pixel_gradient(lambda x: channel_mean(extractor(x), filters), x)
+    wanted = blur(blur(blur(g))).numpy() @ colours
+    wanted *= 0.01 / np.sqrt(np.mean(wanted**2))
+    np.testing.assert_allclose(moved, wanted, atol=1e-5)
+
+
 def test_each_remedy_does_what_it_is_for():
     extractor = feature_extractor(untrained(), "features_2")
 
@@ -661,6 +687,18 @@ def test_fgsm_raises_the_loss_and_stays_in_both_boxes():
         fgsm(network, part.images, part.labels, -1)
 
 
+def test_saliency_and_fgsm_keep_pictures_apart():
+    """In training mode batch normalisation would mix them."""
+    network, x, labels = untrained(), scenes()[1].images[:3], [1, 2, 3]
+    maps, attack = saliency(network, x, labels), fgsm(network, x, labels, 0.1)
+    for i in range(3):
+        one = slice(i, i + 1)
+        alone = saliency(network, x[one], labels[one])[0]
+        np.testing.assert_allclose(maps[i], alone, atol=1e-3 * maps.max())
+        alone = fgsm(network, x[one], labels[one], 0.1)[0]
+        assert np.mean(np.abs(attack[i] - alone) > 1e-6) < 0.01  # signs of nearly 0
+
+
 def test_predict_is_the_argmax_in_batches():
     network, images = untrained(), scenes()[1].images
     wanted = np.argmax(network(images, training=False), -1)
@@ -683,6 +721,8 @@ def test_shuffled_layers_keep_their_numbers_and_the_others_their_weights():
     assert all(
         np.array_equal(a, b) for a, b in zip(before, network.get_weights(), strict=True)
     )
+    other = shuffled(network, ["conv_2", "logits"], seed=2)
+    assert not np.array_equal(other(scenes()[1].images), copy(scenes()[1].images))
     again = shuffled(network, ["conv_2", "logits"], seed=1)
     assert np.array_equal(again(scenes()[1].images), copy(scenes()[1].images))
     with pytest.raises(
@@ -742,6 +782,15 @@ def test_network_learns_and_survives_a_file(tmp_path):
         for m in (network, loaded)
     ]
     assert np.array_equal(found[0].images, found[1].images)
+
+
+def test_the_seed_chooses_the_first_weights(monkeypatch):
+    from advanced_keras.feature_visualization import networks
+
+    monkeypatch.setattr(networks, "_fit", lambda *args: None)
+    one, two, other = (load_network(train=scenes()[0], seed=s) for s in (4, 4, 5))
+    kernels = [m.get_layer("conv_1").kernel.numpy() for m in (one, two, other)]
+    assert np.array_equal(*kernels[:2]) and not np.array_equal(*kernels[1:])
 
 
 def test_no_strides_so_no_checkerboards():
