@@ -442,6 +442,32 @@ def test_jitter_moves_the_picture_and_the_gradient_back():
     np.testing.assert_allclose(moving.images, still.images, atol=1e-6)
 
 
+def test_the_rate_falls_to_a_tenth_and_jitter_goes_both_ways(monkeypatch):
+    ascent, seen = Ascent(feature_extractor(untrained(), "features_1"), jitter=3), []
+
+    def spy(images, filters, shift, rate):
+        seen.append((shift.numpy(), float(rate)))
+        return images, tf.zeros(1)
+
+    monkeypatch.setattr(ascent, "_compiled", spy)
+    ascent.run([0], size=8, steps=60, rate=0.1)
+    shifts, rates = map(np.array, zip(*seen, strict=True))
+    np.testing.assert_allclose(rates, 0.1 * (1 - 0.9 * np.arange(60) / 60), rtol=1e-5)
+    assert all(set(axis) == set(range(-3, 4)) for axis in shifts.T)
+
+
+def test_step_blurs_as_often_as_asked_and_mixes_the_colours():
+    extractor, filters = feature_extractor(untrained(), "features_2"), tf.constant([3])
+    x = tf.constant(0.3 + 0.4 * uniform(1, 12, 12, 3))
+    colours = np.array([[2, 0.5, 0.1], [0.5, 1, 0.3], [0.1, 0.3, 1]], "float32")
+    ascent = Ascent(extractor, blur=3, colours=colours)
+    moved = ascent.step(x, filters, (0, 0), 0.01)[0] - x
+    g = pixel_gradient(lambda x: channel_mean(extractor(x), filters), x)
+    wanted = blur(blur(blur(g))).numpy() @ colours
+    wanted *= 0.01 / np.sqrt(np.mean(wanted**2))
+    np.testing.assert_allclose(moved, wanted, atol=1e-5)
+
+
 def test_each_remedy_does_what_it_is_for():
     extractor = feature_extractor(untrained(), "features_2")
 
@@ -497,9 +523,10 @@ def test_a_network_in_bfloat16_can_be_climbed():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"tv": -1.0}, "tv must be a number of at least 0, got -1.0"),
-        ({"tv": "much"}, "tv must be a number"),
-        ({"tv": float("nan")}, "tv must be a number"),
+        ({"tv": -1.0}, "tv must be a finite number of at least 0, got -1.0"),
+        ({"tv": "much"}, "tv must be a finite number"),
+        ({"tv": float("nan")}, "tv must be a finite number"),
+        ({"tv": float("inf")}, "tv must be a finite number"),
         ({"blur": 1.5}, "blur must be an integer of at least 0, got 1.5"),
         ({"jitter": True}, "jitter must be an integer"),
         ({"colours": np.eye(2)}, r"colours must be a symmetric matrix \(3, 3\)"),
@@ -521,14 +548,92 @@ def test_a_filter_that_does_not_exist(filters):
         ascent.run(filters, size=8, steps=1)
 
 
-def test_bad_run():
-    ascent = Ascent(feature_extractor(untrained(), "features_1"))
-    with pytest.raises(
-        ValueError, match="start must have one picture for each of the 2"
+NAN = np.full((2, 8, 8, 3), np.nan, "float32")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"start": uniform(3, 8, 8, 3)}, "start must have one picture for each of"),
+        ({"start": NAN}, "start must be finite"),
+        ({"start": uniform(8, 8, 3)}, r"start must be \(batch, rows, columns"),
+        ({"start": 255 * uniform(2, 8, 8, 3)}, "start must be from 0 to 1, got"),
+        ({"start": np.ones((2, 8, 8, 3), "uint8")}, "start must be .* uint8"),
+        ({"start": uniform(2, 8, 8, 1)}, "start must fit the extractor, which takes"),
+        ({"steps": -1}, "steps must be an integer of at least 0, got -1"),
+        ({"size": 0}, "size must be an integer of at least 1, got 0"),
+        ({"size": 1}, r"size must be large enough .* got \(1, 1\)"),
+        ({"rate": float("nan")}, "rate must be a finite number of at least 0, got nan"),
+        ({"seed": -1}, "seed must be an integer of at least 0, got -1"),
+    ],
+)
+def test_bad_run(arguments, message):
+    ascent = Ascent(feature_extractor(untrained(), "features_2"))
+    with pytest.raises(ValueError, match=message):
+        ascent.run([0, 1], **arguments)
+
+
+def two_inputs():
+    one, other = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
+    return keras.Model([one, other], layers.Add(name="add")([one, other]))
+
+
+def test_a_model_that_is_no_extractor():
+    for model in (two_inputs(), "model", keras.Sequential([layers.Dense(3)])):
+        with pytest.raises(ValueError, match=r"extractor must be a built .* one input"):
+            Ascent(model)
+        with pytest.raises(ValueError, match=r"network must be a built .* one input"):
+            feature_extractor(model, "add")
+    flat = keras.Sequential([keras.Input((8,)), layers.Dense(2)])
+    with pytest.raises(ValueError, match=r"extractor must turn pictures \(batch"):
+        Ascent(flat)
+    whole = Ascent(untrained(), objective=lambda features, filters: ops.sum(features))
+    with pytest.raises(ValueError, match="objective must give one number for each"):
+        whole.run([0, 1], size=8, steps=1)
+    assert Ascent(untrained()).run([0, 1], size=8, steps=0).history.shape == (0, 2)
+
+
+def test_bad_pictures_and_labels():
+    """Without the checks most of these would give a number."""
+    network, x = untrained(), uniform(2, 8, 8, 3)
+    for call in (
+        lambda x: saliency(network, x, [1, 2]),
+        lambda x: fgsm(network, x, [1, 2], 0.1),
+        lambda x: predict(network, x),
+        lambda x: mean_activations(network, x),
+        colour_metric,
     ):
-        ascent.run([0, 1], start=uniform(3, 8, 8, 3))
-    with pytest.raises(ValueError, match="steps must be an integer"):
-        ascent.run([0], steps=-1)
+        with pytest.raises(ValueError, match="images must be finite"):
+            call(NAN)
+        for wrong in (x[0], x[:0], (255 * x).astype("uint8")):
+            with pytest.raises(ValueError, match=r"images must be \(batch, rows"):
+                call(wrong)
+    for labels in ([1], [1, 2, 3], [1, 10], [-1, 2], [1.5, 2.0]):
+        with pytest.raises(ValueError, match="labels must be 2 integers from 0 to 9"):
+            saliency(network, x, labels)
+        with pytest.raises(ValueError, match="labels must be 2 integers from 0 to 9"):
+            fgsm(network, x, labels, 0.1)
+    with pytest.raises(ValueError, match="images must be from 0 to 1, got"):
+        fgsm(network, 255 * x, [1, 2], 8)
+    with pytest.raises(ValueError, match="batch_size must be an integer of at least"):
+        predict(network, x, batch_size=0)
+    with pytest.raises(ValueError, match="images must be floating point, got uint8"):
+        pixel_gradient(lambda x: x, np.ones((1, 2, 2, 3), "uint8"))
+    with pytest.raises(ValueError, match="images must vary"):
+        colour_metric(np.ones((2, 3, 3, 3), "float32"))
+    for filters in ([1], [1, 4]):
+        with pytest.raises(ValueError, match="filters must be 2 integers from 0 to 3"):
+            channel_mean(ops.ones((2, 3, 3, 4)), tf.constant(filters))
+    for part in (blur, total_variation, unit_step):
+        with pytest.raises(ValueError, match=r"must be \(batch, rows, columns, chan"):
+            part(x[0])
+
+
+def test_bad_training():
+    with pytest.raises(ValueError, match="epochs must be an integer of at least 1"):
+        load_network(train=scenes()[0], epochs=0)
+    with pytest.raises(ValueError, match="train must be Scenes, got ndarray"):
+        load_network(train=uniform(2, 8, 8, 3))
 
 
 # ---- Saliency and adversarial examples ----------------------------------------------
@@ -578,8 +683,20 @@ def test_fgsm_raises_the_loss_and_stays_in_both_boxes():
     before, after = (loss(part.labels, network(x)) for x in (part.images, attack))
     assert after > before
     assert np.array_equal(fgsm(network, part.images, part.labels, 0), part.images)
-    with pytest.raises(ValueError, match="epsilon must be at least 0, got -1"):
+    with pytest.raises(ValueError, match=r"epsilon must be a finite number .* got -1"):
         fgsm(network, part.images, part.labels, -1)
+
+
+def test_saliency_and_fgsm_keep_pictures_apart():
+    """In training mode batch normalisation would mix them."""
+    network, x, labels = untrained(), scenes()[1].images[:3], [1, 2, 3]
+    maps, attack = saliency(network, x, labels), fgsm(network, x, labels, 0.1)
+    for i in range(3):
+        one = slice(i, i + 1)
+        alone = saliency(network, x[one], labels[one])[0]
+        np.testing.assert_allclose(maps[i], alone, atol=1e-3 * maps.max())
+        alone = fgsm(network, x[one], labels[one], 0.1)[0]
+        assert np.mean(np.abs(attack[i] - alone) > 1e-6) < 0.01  # signs of nearly 0
 
 
 def test_predict_is_the_argmax_in_batches():
@@ -604,6 +721,8 @@ def test_shuffled_layers_keep_their_numbers_and_the_others_their_weights():
     assert all(
         np.array_equal(a, b) for a, b in zip(before, network.get_weights(), strict=True)
     )
+    other = shuffled(network, ["conv_2", "logits"], seed=2)
+    assert not np.array_equal(other(scenes()[1].images), copy(scenes()[1].images))
     again = shuffled(network, ["conv_2", "logits"], seed=1)
     assert np.array_equal(again(scenes()[1].images), copy(scenes()[1].images))
     with pytest.raises(
@@ -663,6 +782,15 @@ def test_network_learns_and_survives_a_file(tmp_path):
         for m in (network, loaded)
     ]
     assert np.array_equal(found[0].images, found[1].images)
+
+
+def test_the_seed_chooses_the_first_weights(monkeypatch):
+    from advanced_keras.feature_visualization import networks
+
+    monkeypatch.setattr(networks, "_fit", lambda *args: None)
+    one, two, other = (load_network(train=scenes()[0], seed=s) for s in (4, 4, 5))
+    kernels = [m.get_layer("conv_1").kernel.numpy() for m in (one, two, other)]
+    assert np.array_equal(*kernels[:2]) and not np.array_equal(*kernels[1:])
 
 
 def test_no_strides_so_no_checkerboards():

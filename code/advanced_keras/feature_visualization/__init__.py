@@ -6,7 +6,8 @@ watches the image. What is asked of the image makes the difference: a filter's m
 (:class:`Ascent`), one logit (:func:`saliency`), the loss (:func:`fgsm`).
 
 Modules: ``ascent`` climbs, ``attribution`` takes the gradient once, ``networks`` has
-networks to look into, ``scenes`` draws digits on photographs.
+networks to look into, ``scenes`` draws digits on photographs, ``checks`` looks at
+arguments.
 """
 
 from .ascent import (

@@ -1,8 +1,8 @@
 """Gradient ascent on pixels: many filters at once, one trace for all of them.
 
-The objective is that of Erhan et al. (2009), the mean of a feature map as in the
-Keras example; jitter, smoothing and decorrelated colours are among the remedies that
-Olah et al. (2017) compare.
+To climb is from Erhan et al. (2009), who ask for one unit; the mean of a feature map
+is the objective of the Keras example. Jitter, smoothing and decorrelated colours are
+among the remedies that Olah et al. (2017) compare.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
+
+from . import checks
 
 EPSILON = 1e-12
 
@@ -29,9 +31,9 @@ def pixel_gradient(utility, images):
         A tensor of the shape of ``images``.
 
     Raises:
-        ValueError: if the utility does not depend on the pixels.
+        ValueError: if the utility does not depend on the pixels, or they are integers.
     """
-    images = tf.convert_to_tensor(images)
+    images = _floating(images)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
         total = ops.sum(utility(images))
@@ -54,7 +56,7 @@ def channel_mean(features, filters):
     Returns:
         ``(batch,)``, at least float32.
     """
-    features = _at_least_float32(features)
+    features, filters = _matched(_at_least_float32(features), filters)
     means = ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))
     return ops.take_along_axis(means, filters[:, None], axis=1)[:, 0]
 
@@ -68,6 +70,7 @@ def total_variation(images):
     Returns:
         ``(batch,)``.
     """
+    _four_axes("images", images)
     down = ops.abs(images[:, 1:] - images[:, :-1])
     right = ops.abs(images[:, :, 1:] - images[:, :, :-1])
     return ops.sum(down, axis=(1, 2, 3)) + ops.sum(right, axis=(1, 2, 3))
@@ -83,6 +86,8 @@ def blur(images, passes=1):
         images: ``(batch, rows, columns, channels)``.
         passes: how often.
     """
+    _four_axes("images", images)
+    checks.number("passes", passes, whole=True)
     for _ in range(passes):
         for axis in (1, 2):
             both = ops.roll(images, 1, axis=axis) + ops.roll(images, -1, axis=axis)
@@ -95,6 +100,7 @@ def unit_step(gradient):
 
     A gradient of zero stays zero.
     """
+    _four_axes("gradient", gradient)
     square = ops.mean(ops.square(gradient), axis=(1, 2, 3), keepdims=True)
     return gradient / ops.sqrt(square + EPSILON**2)
 
@@ -115,7 +121,7 @@ class Ascent:
     """Looks for the pictures that excite given filters most.
 
     Each step adds ``rate`` times the direction to the pictures and clips them to 0
-    and 1. The direction is the gradient of ``U - tv * (total variation per pixel)``,
+    and 1. The direction is the gradient of ``U - tv * (total variation per value)``,
     blurred, its colours decorrelated, scaled to a root mean square of 1.
 
     Args:
@@ -134,7 +140,8 @@ class Ascent:
             numbers of pictures and sizes come.
 
     Raises:
-        ValueError: if a setting is negative or ``colours`` does not fit.
+        ValueError: if a setting is negative, ``colours`` does not fit, or the
+            extractor has not one input of pictures and one output.
     """
 
     def __init__(
@@ -146,10 +153,10 @@ class Ascent:
         jitter=0,
         colours=None,
     ):
-        self.extractor, self.objective = extractor, objective
-        self.tv = _not_negative("tv", tv)
-        self.blur = _not_negative("blur", blur, whole=True)
-        self.jitter = _not_negative("jitter", jitter, whole=True)
+        self.extractor, self.objective = _pictures_in(extractor), objective
+        self.tv = checks.number("tv", tv)
+        self.blur = checks.number("blur", blur, whole=True)
+        self.jitter = checks.number("jitter", jitter, whole=True)
         self.channels = extractor.input_shape[-1]
         self.colours = _metric(colours, self.channels)
         self.traces = 0
@@ -169,7 +176,13 @@ class Ascent:
         What leaves a picture on one side comes back on the other.
         """
         moved = tf.roll(images, shift, axis=(1, 2))
-        return self.objective(self.extractor(moved, training=False), filters)
+        values = self.objective(self.extractor(moved, training=False), filters)
+        if len(values.shape) != 1:
+            raise ValueError(
+                "objective must give one number for each picture, (batch,), got "
+                f"{tuple(values.shape)}."
+            )
+        return values
 
     def step(self, images, filters, shift, rate):
         """One step for all pictures; also the utility before the step."""
@@ -204,18 +217,16 @@ class Ascent:
             ValueError: if a filter does not exist, or the settings do not fit.
         """
         filters = self._check(filters)
-        rng = np.random.default_rng(seed)
+        checks.number("rate", rate)
+        checks.number("steps", steps, whole=True)
+        rng = np.random.default_rng(checks.number("seed", seed, whole=True))
         if start is None:
+            checks.number("size", size, least=1, whole=True)
             grey = 0.5 + 0.05 * rng.normal(size=(1, size, size, self.channels))
-            start = np.repeat(grey, len(filters), axis=0)
-        images = tf.constant(np.clip(start, 0, 1), tf.float32)
-        if len(images) != len(filters):
-            raise ValueError(
-                f"start must have one picture for each of the {len(filters)} filters, "
-                f"got {len(images)}."
-            )
+            start = np.repeat(np.clip(grey, 0, 1), len(filters), axis=0)
+        images = tf.constant(self._fitting(start, len(filters)), tf.float32)
         history = []
-        for number in range(_not_negative("steps", steps, whole=True)):
+        for number in range(steps):
             shift = rng.integers(-self.jitter, self.jitter + 1, size=2)
             now = rate * (1 - 0.9 * number / steps)
             images, utility = self._compiled(
@@ -225,7 +236,33 @@ class Ascent:
                 tf.constant(now, tf.float32),
             )
             history.append(utility.numpy())
-        return Found(images.numpy(), np.array(history))
+        return Found(images.numpy(), np.reshape(history, (steps, len(filters))))
+
+    def _fitting(self, start, count):
+        """Pictures that the extractor takes, one for each filter."""
+        start = checks.pictures("start", start, boxed=True)
+        if len(start) != count:
+            raise ValueError(
+                f"start must have one picture for each of the {count} filters, "
+                f"got {len(start)}."
+            )
+        wanted = self.extractor.input_shape[1:]
+        pairs = zip(start.shape[1:], wanted, strict=True)
+        if any(want not in (None, have) for have, want in pairs):
+            raise ValueError(
+                f"size and start must fit the extractor, which takes {wanted}, got "
+                f"{start.shape[1:]}."
+            )
+        try:
+            features = self.extractor.compute_output_shape((1, *start.shape[1:]))
+        except ValueError:  # of a layer, which knows no argument of ours
+            features = (0,)
+        if 0 in features:
+            raise ValueError(
+                "size must be large enough for a feature of the extractor, got "
+                f"{start.shape[1:3]}."
+            )
+        return start
 
     def _check(self, filters):
         filters = np.asarray(filters)
@@ -245,12 +282,42 @@ def _at_least_float32(features):
     return ops.cast(features, "float32") if half else features
 
 
-def _not_negative(name, value, whole=False):
-    kinds = (int, np.integer) if whole else (int, float, np.number)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not value >= 0:
-        kind = "an integer" if whole else "a number"
-        raise ValueError(f"{name} must be {kind} of at least 0, got {value!r}.")
-    return value
+def _four_axes(name, images):
+    """Without the batch axis, rows and columns would be taken for others."""
+    if len(images.shape) != 4:
+        raise ValueError(
+            f"{name} must be (batch, rows, columns, channels), got "
+            f"{tuple(images.shape)}."
+        )
+
+
+def _floating(images):
+    """A tensor with a derivative: integers have none."""
+    images = tf.convert_to_tensor(images)
+    if not images.dtype.is_floating:
+        raise ValueError(f"images must be floating point, got {images.dtype.name}.")
+    return images
+
+
+def _matched(features, filters):
+    """The same, and filters as a tensor: as many as pictures, each of them there."""
+    filters = tf.convert_to_tensor(filters)
+    known = tf.get_static_value(filters)  # None while TensorFlow traces
+    if known is not None and None not in (features.shape[0], features.shape[-1]):
+        checks.channels("filters", known, features.shape[0], features.shape[-1])
+    return features, filters
+
+
+def _pictures_in(extractor):
+    """A model with one input of pictures and one output."""
+    checks.one_input("extractor", extractor)
+    rank, outputs = len(extractor.input_shape), len(extractor.outputs)
+    if rank != 4 or extractor.input_shape[-1] is None or outputs != 1:
+        raise ValueError(
+            "extractor must turn pictures (batch, rows, columns, channels) into one "
+            f"output, got an input {extractor.input_shape} and {outputs} outputs."
+        )
+    return extractor
 
 
 def _metric(colours, channels):

@@ -6,11 +6,14 @@ import keras
 import numpy as np
 from keras import ops
 
+from . import checks
 from .ascent import channel_mean, pixel_gradient
 
 
 def predict(network, images, batch_size=500):
     """The class with the largest logit, NumPy ``(batch,)``."""
+    images = checks.pictures("images", images)
+    checks.number("batch_size", batch_size, least=1, whole=True)
     return np.concatenate(
         [
             np.argmax(network(images[begin : begin + batch_size], training=False), -1)
@@ -33,12 +36,15 @@ def saliency(network, images, labels, batch_size=500):
 
     Returns:
         NumPy ``(batch, rows, columns)``, not negative.
+
+    Raises:
+        ValueError: if images, labels or batch_size do not fit.
     """
 
     def score(images, labels):
         return channel_mean(network(images, training=False), labels)
 
-    gradient = _gradients(score, images, labels, batch_size)
+    gradient = _gradients(score, network, images, labels, batch_size)
     return np.abs(gradient).max(axis=-1)
 
 
@@ -59,10 +65,10 @@ def fgsm(network, images, labels, epsilon, batch_size=500):
         NumPy, of the shape of ``images``.
 
     Raises:
-        ValueError: if ``epsilon`` is negative.
+        ValueError: if an argument does not fit, such as pictures from 0 to 255.
     """
-    if not epsilon >= 0:
-        raise ValueError(f"epsilon must be at least 0, got {epsilon!r}.")
+    checks.number("epsilon", epsilon)
+    images = checks.pictures("images", images, boxed=True)
 
     def loss(images, labels):
         logits = ops.cast(network(images, training=False), "float32")
@@ -70,7 +76,7 @@ def fgsm(network, images, labels, epsilon, batch_size=500):
             labels, logits, from_logits=True
         )
 
-    gradient = _gradients(loss, images, labels, batch_size)
+    gradient = _gradients(loss, network, images, labels, batch_size)
     return np.clip(images + epsilon * np.sign(gradient), 0, 1).astype("float32")
 
 
@@ -88,6 +94,7 @@ def shuffled(network, names, seed=0):
     Raises:
         ValueError: if there is no layer of a name.
     """
+    names = [names] if isinstance(names, str) else list(names)
     known = {layer.name for layer in network.layers}
     if not set(names) <= known:
         missing = sorted(set(names) - known)
@@ -103,8 +110,12 @@ def shuffled(network, names, seed=0):
     return copy
 
 
-def _gradients(utility, images, labels, batch_size):
+def _gradients(utility, network, images, labels, batch_size):
     """The gradients of ``utility(images, labels)``, a batch at a time."""
+    checks.one_input("network", network)
+    images = checks.pictures("images", images)
+    labels = checks.channels("labels", labels, len(images), network.output_shape[-1])
+    checks.number("batch_size", batch_size, least=1, whole=True)
     parts = []
     for begin in range(0, len(images), batch_size):
         here = slice(begin, begin + batch_size)

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from .scenes import load_scenes
+from . import checks
+from .scenes import Scenes, load_scenes
 
 SOURCES = ("scenes", "resnet50v2")
 FILTERS = ((24, 5), (48, 3), (64, 3), (64, 3))  # filters and kernel of each block
@@ -54,14 +55,17 @@ def load_network(source="scenes", train=None, epochs=4, seed=0, weights="imagene
         A functional ``keras.Model``; :func:`feature_extractor` looks inside.
 
     Raises:
-        ValueError: for an unknown ``source``.
+        ValueError: for an unknown ``source``, or if an argument does not fit.
         OSError: if the weights can't be downloaded; the message says what to do.
     """
     if source not in SOURCES:
         raise ValueError(f"source must be one of {SOURCES}, got {source!r}.")
     if source == "resnet50v2":
         return _load_resnet(weights)
+    checks.number("epochs", epochs, least=1, whole=True)
     train = load_scenes(seed=seed)[0] if train is None else train
+    if not isinstance(train, Scenes):
+        raise ValueError(f"train must be Scenes, got {type(train).__name__}.")
     keras.utils.set_random_seed(seed)
     network = build_network()
     _fit(network, train, epochs)
@@ -114,6 +118,7 @@ def feature_extractor(network, layer):
     Raises:
         ValueError: if there is no such layer; the message lists some that exist.
     """
+    checks.one_input("network", network)
     names = [each.name for each in network.layers]
     if layer not in names:
         raise ValueError(
@@ -135,6 +140,8 @@ def mean_activations(extractor, images, batch_size=500):
     Returns:
         NumPy ``(count, channels)``, float32.
     """
+    images = checks.pictures("images", images)
+    checks.number("batch_size", batch_size, least=1, whole=True)
     means = []
     for begin in range(0, len(images), batch_size):
         features = extractor(images[begin : begin + batch_size], training=False)

@@ -13,6 +13,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from ..data.digits import SIZE, load_digits
+from . import checks
 
 PHOTOGRAPHS = ("china.jpg", "flower.jpg")
 WIDTH, HEIGHT = 320, 214  # half of what they are, so that a piece shows something
@@ -78,12 +79,15 @@ def colour_metric(images, share: float = 0.5) -> np.ndarray:
         ``(channels, channels)``, float32, with a trace of ``channels``.
 
     Raises:
-        ValueError: if ``share`` is not from 0 to 1.
+        ValueError: if ``share`` is not from 0 to 1, or the pictures are all one colour.
     """
-    if not 0 <= share <= 1:
+    if checks.number("share", share) > 1:
         raise ValueError(f"share must be from 0 to 1, got {share!r}.")
-    pixels = np.asarray(images, "float64").reshape(-1, np.shape(images)[-1])
-    covariance = np.cov(pixels.T)
+    images = checks.pictures("images", images).astype("float64")
+    pixels = images.reshape(-1, images.shape[-1])
+    if not np.ptp(pixels, axis=0).any():
+        raise ValueError("images must vary, got pictures that are all one colour.")
+    covariance = np.atleast_2d(np.cov(pixels.T))
     channels = len(covariance)
     covariance *= channels / np.trace(covariance)
     mixed = share * covariance + (1 - share) * np.eye(channels)
