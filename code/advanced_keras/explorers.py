@@ -196,7 +196,7 @@ def _threading_figure(case):
     shapes, rows = _shapes(case), case["rows"]
     n, u = _kernel(case)
     side = min(DRAWING["side"], DRAWING["widest"] / max(n, u))
-    places = dict(zip(("x", "X", "W", "Y", "y"), (58, 180, 268, 346, 450), strict=True))
+    places = dict(zip(("x", "X", "W", "Y", "y"), (50, 150, 240, 348, 447), strict=True))
     _pile(axes, places["x"], middle, case["leading"], n, side)
     _block(axes, places["X"], middle, rows, n, side)
     _block(axes, places["W"], middle, n, u, side)
@@ -207,7 +207,7 @@ def _threading_figure(case):
         bold = rf"$\mathbf{{{name}}}$"
         axes.text(place, 204, bold, ha="center", va="baseline")
         axes.text(place, 216, _said(said[name]), ha="center", va="baseline", fontsize=7)
-    for step, place in {"flatten": 122, "multiply": 268, "unflatten": 396}.items():
+    for step, place in {"flatten": 100, "multiply": 240, "unflatten": 397}.items():
         axes.text(place, 12, step, ha="center", va="baseline")
         axes.annotate(
             "",
@@ -215,7 +215,7 @@ def _threading_figure(case):
             (place - 22, 20),
             arrowprops={"arrowstyle": "->", "color": PALETTE["data"]},
         )
-    for sign, place in {r"$\times$": 224, r"$+\;\mathbf{b}\;=$": 307}.items():
+    for sign, place in {r"$\times$": 195, r"$+\;\mathbf{b}\;=$": 294}.items():
         axes.text(place, middle, sign, ha="center", va="center")
     axes.text(width / 2, 232, _counts(case), ha="center", va="baseline", fontsize=8)
     return figure

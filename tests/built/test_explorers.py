@@ -107,7 +107,7 @@ def set_sizes(explorer, leading, n, u):
         ((2, 3), 4, 2),
         ((64, 200), 16, 8),
         ((5, 28, 28), 3, 10),
-        ((64, 200, 256), 256, 256),
+        ((256, 64, 200), 256, 256),
         ((), 16, 4),
     ],
 )
@@ -238,6 +238,18 @@ def test_blocks_are_to_scale(visit):
     assert flat.locator("polygon").count() == 2
 
 
+@pytest.mark.parametrize("width", [1280, 700, 360])
+def test_the_largest_sizes_fit_the_column(width, visit):
+    page = visit(THREADING, viewport={"width": width, "height": 900})
+    explorer = page.locator("ak-threading")
+    set_sizes(explorer, (256, 64, 200), 256, 256)
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    flow = explorer.locator(".ak-threading-flow")
+    assert flow.evaluate("f => f.scrollWidth - f.clientWidth") <= 0
+    for code in flow.locator("code").all():
+        assert code.evaluate("c => c.scrollWidth - c.clientWidth") <= 0
+
+
 def test_two_explorers_in_a_notebook_do_not_disturb_each_other(visit, tmp_path):
     case = {"c": (("a", "b"), threading_steps((2, 3), 4, 2))}
     explorer = threading_explorer(case)
@@ -323,6 +335,20 @@ def test_the_pointer_chooses_the_image(visit):
     for column, row in [(0, 0), (20, 20), (3, 17), (12, 5)]:
         plane.page.mouse.move(*plane.middle_of(column, row))
         plane.check(column, row)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_images_fill_the_plane(scheme, width, visit):
+    """No frame of the theme between the pointer and the images."""
+    size = {"width": width, "height": 800}
+    plane = Plane(visit(PLANE, color_scheme=scheme, viewport=size))
+    image = plane.explorer.locator(".ak-latent-plane img")
+    assert image.bounding_box() == plane.pad.bounding_box()
+    assert image.evaluate("i => getComputedStyle(i).padding") == "0px"
+    box = plane.pad.bounding_box()
+    assert abs(box["width"] - box["height"]) < 1
+    assert box["width"] > 280
 
 
 def test_a_finger_chooses_the_image(visit):

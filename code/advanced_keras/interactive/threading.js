@@ -162,7 +162,8 @@
     size(name, value, most, set) {
       const range = make("input", { type: "range", min: 1, max: most, value, "aria-label": name });
       const field = make("input", {
-        type: "number", min: 1, max: most, value, "aria-label": `${name}, from 1 to ${most}`,
+        type: "number", min: 1, max: most, value, title: `from 1 to ${most}`,
+        "aria-label": `${name}, from 1 to ${most}`,
       });
       const change = (number) => {
         set(number);
