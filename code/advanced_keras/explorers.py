@@ -45,8 +45,10 @@ DRAWING = {
 }
 """How blocks are drawn, here and by the script; lengths in points or pixels."""
 
-_TAKEN = ("leading", "features", "units", "use_bias", "rows", "steps")
-_COUNTED = ("parameters", "multiplications")
+_TAKEN = (
+    *("leading", "features", "units", "use_bias", "rows", "steps"),
+    *("parameters", "multiplications"),
+)
 
 
 class ThreadingExplorer:
@@ -134,7 +136,7 @@ def _case(title, case, limits) -> dict[str, Any]:
     try:
         names, steps = case
         found = steps.to_dict()
-        known = {name: found[name] for name in (*_TAKEN, *_COUNTED)}
+        known = {name: found[name] for name in _TAKEN}
     except (TypeError, ValueError, AttributeError, KeyError):
         raise TypeError(
             f"cases[{title!r}] must be (names, steps) with steps from "
@@ -369,13 +371,8 @@ class LatentPlane:
     def _write_codes(self, ax: Axes) -> None:
         for (x, y), label in zip(self._places(), self.labels, strict=True):
             if np.isfinite([x, y]).all():
-                ax.text(
-                    *(x, y, label),
-                    color=self._colour(label),
-                    fontsize=6,
-                    ha="center",
-                    va="center",
-                )
+                colour = self._colour(label)
+                ax.text(x, y, label, color=colour, fontsize=6, ha="center", va="center")
 
     def _colour(self, label: str) -> str:
         return COLOURS[self.kinds.index(label) % len(COLOURS)]
@@ -407,9 +404,10 @@ class LatentPlane:
         )
 
     def _data(self) -> dict[str, Any]:
+        h, w = self.images.shape[2:]
         colours = {kind: self._colour(kind) for kind in self.kinds}
         return {
-            "tile": self.images.shape[:1:-1],  # width, height
+            "tile": [w, h],
             "z1": [round(float(z), 4) for z in self.z1],
             "z2": [round(float(z), 4) for z in self.z2],
             "points": [[round(float(z), 4) for z in point] for point in self.points],

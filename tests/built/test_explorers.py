@@ -485,6 +485,30 @@ def test_two_planes_in_a_notebook_also_without_codes(visit, tmp_path):
 # -- both
 
 
+def test_an_output_that_comes_later_starts_and_starts_once(visit, tmp_path):
+    """As in JupyterLab: put in by a script, run again, moved."""
+    steps = threading_steps((2, 3), 4, 2)
+    noise = np.random.default_rng(0).uniform(size=(2, 2, 4, 4))
+    explorers = (
+        threading_explorer({"c": (("a", "b"), steps)}),
+        latent_plane(noise, [0, 1], [1, 0], "Two rows of two images of noise."),
+    )
+    page = visit(in_a_notebook(tmp_path, *explorers))
+    for explorer in explorers:
+        output = explorer._repr_mimebundle_()["text/html"]
+        page.evaluate("o => document.body.insertAdjacentHTML('beforeend', o)", output)
+    page.evaluate(
+        "document.querySelectorAll('ak-threading, ak-latent').forEach("
+        "(e) => document.body.prepend(e))"
+    )
+    for name in ("threading", "latent"):
+        assert page.locator(f"ak-{name}").count() == 2
+        for each in page.locator(f"ak-{name}").all():
+            assert each.locator(f".ak-{name}-live").count() == 1
+    set_sizes(page.locator("ak-threading").first, (5,), 6, 7)
+    assert shown(page.locator("ak-threading").first) == expected((5,), 6, 7)
+
+
 @pytest.mark.parametrize(
     "path,name",
     [(THREADING, "threading"), (PLANE, "latent")],
