@@ -1,14 +1,18 @@
 """The train step of the book against stock ``fit``; the recorder against the truth."""
 
+import ast
 import functools
 import json
+import re
 import sys
+from pathlib import Path
 
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import tensorflow as tf
+from bs4 import BeautifulSoup
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
@@ -1305,3 +1309,213 @@ def test_long_names_of_groups_have_room(monkeypatch):
     parts = ("discriminator_", "optimizer", "w")
     first, second, other = (texts[part].get_window_extent() for part in parts)
     assert first.x1 < other.x0 and second.y1 <= first.y0 + 2
+
+
+# -- the record as a widget: what its script is told, and what stands without it
+
+GROUPS = {"generator": 2, "critic": 3}
+
+
+def half(v, x):
+    """Move a variable.
+
+    Two lines of this docstring are left out of the widget.
+    """
+    with tf.GradientTape() as tape:
+        loss = x * v
+    slope = tape.gradient(loss, v)
+    v.assign_sub(
+        0.5 * slope,
+    )
+
+
+def two_halves(a, b, x):
+    half(a, x)
+    half(b, x)
+    return {"x": x}
+
+
+def recorded(**options):
+    groups = {name: [tf.Variable(float(n))] for name, n in GROUPS.items()}
+    (a,), (b,) = groups.values()
+    options = {"groups": groups, "follow": [half], **options}
+    return record_step(two_halves, a, b, tf.constant(4.0), **options)
+
+
+def page_of(record):
+    return BeautifulSoup(record._repr_mimebundle_()["text/html"], "html.parser")
+
+
+def told(record):
+    """What the script of the widget is told."""
+    script = page_of(record).find("ak-stepper").find("script", type="application/json")
+    return json.loads(script.string)
+
+
+def test_the_widget_has_the_code_of_all_functions_that_ran():
+    data = told(recorded(follow=[half, toy_step]))  # toy_step doesn't run
+    assert [each["name"] for each in data["functions"]] == ["two_halves", "half"]
+    lines = dict(data["functions"][1]["lines"])
+    assert lines[1] == "def half(v, x):"
+    assert lines[2] == '    """Move a variable. …"""'
+    assert 3 not in lines and 5 not in lines
+    assert lines[7] == "        loss = x * v"
+    assert lines[11] == "    )" and max(lines) == 11
+    own = dict(data["functions"][0]["lines"])
+    assert own[4] == '    return {"x": x}'
+
+
+def test_the_widget_goes_through_every_event_and_knows_who_waits():
+    record = recorded()
+    data = told(record)
+    assert len(data["events"]) == len(record.events)
+    names = [each["name"] for each in data["functions"]]
+    for event, row in zip(record.events, data["events"], strict=True):
+        assert (names[row["function"]], row["line"]) == (event.function, event.line)
+        assert len(row["callers"]) == event.depth
+        waiting = [record.events[index].text for index in row["callers"]]
+        assert all(text.startswith("half(") for text in waiting)
+    waits = {tuple(row["callers"]) for row in data["events"]}
+    assert len(waits) == 3  # no line, the first call, the second
+
+
+def test_the_widget_says_what_each_line_did():
+    data = told(recorded())
+    by_line = {}
+    for row in data["events"]:
+        by_line.setdefault((row["title"], row["head"]), []).append(row)
+    (first, second) = by_line["half, line 9", "Makes"]
+    assert (first["line"], first["end"]) == (9, 11)
+    assert first["notes"] == ["Run 1 of 2 of this line."]
+    assert first["uses"] == ["slope = 4"]
+    (change,) = first["changes"]
+    assert (change["group"], change["text"]) == ("generator", "1 of 1 variables")
+    assert change["norm"] == "2" and change["color"].startswith("#")
+    assert change["variables"] == [["Variable:0", "()", "by 2"]]
+    assert second["changes"][0]["group"] == "critic"
+    assert "changes 1 of 1 in generator, by 2" in first["say"]
+    (gradient, _) = by_line["half, line 8", "Makes"]
+    assert gradient["makes"] == [["slope, ∂/∂ Variable:0", "()", "= 4"]]
+    (call, _) = by_line["half, line 1", "Comes in"]
+    assert call["makes"] == [["x", "()", "= 4"]]
+    assert call["notes"][0] == "The function is called."
+    starts, ends, *_ = by_line["half, line 6", "Makes"]
+    assert starts["notes"][-1] == "A tape starts to record." and not starts["taped"]
+    assert ends["notes"][-1] == "The tape stops recording." and not ends["taped"]
+    assert by_line["half, line 7", "Makes"][0]["taped"]
+    (back,) = by_line["two_halves, line 4", "Returns"]
+    assert back["makes"] == [["return['x']", "()", "= 4"]]
+
+
+def test_around_the_widget_stands_the_table_and_on_paper_it_is_alone():
+    record = recorded()
+    bundle = record._repr_mimebundle_()
+    soup = page_of(record)
+    static = soup.find("ak-stepper").find(class_="ak-static", recursive=False)
+    plain_table = BeautifulSoup(
+        record.table()._repr_mimebundle_()["text/html"], "html.parser"
+    )
+    assert static.table == plain_table.table
+    assert not soup.find(class_="tex2jax_process")
+    assert bundle["text/latex"] == record.table()._repr_mimebundle_()["text/latex"]
+    assert soup.find_all("script", attrs={"data-ak-asset": "stepper"})
+
+
+def test_a_source_that_looks_like_markup_stays_text():
+    v = one_kernel()
+
+    def step():
+        text = "</script><b>&amp;"
+        v.assign(2.0)
+        return len(text)
+
+    record = record_step(step, groups={"v": [v]})
+    assert page_of(record).find("b") is None
+    assert any(
+        "</script><b>" in text for _, text in told(record)["functions"][0]["lines"]
+    )
+
+
+def test_mathematics_stands_with_its_lines():
+    maths = {"loss = ": r"\loss = x v", ("half", "v.assign_sub("): "v < w"}
+    record = recorded(maths=maths)
+    rows = [row for row in told(record)["events"] if row["maths"]]
+    assert [row["line"] for row in rows] == [7, 9, 7, 9]
+    assert [row["maths"] for row in rows] == [*maths.values()] * 2
+    cells = page_of(record).find(class_="tex2jax_process").tbody("tr")
+    found = [row("td")[2].get_text() for row in cells]
+    assert [text for text in found if text] == [r"\(\loss = x v\)", r"\(v < w\)"] * 2
+    assert record.table().columns == ["line", "statement", "makes", "changes"]
+    assert len(record.to_dict()["maths"]) == 4
+    json.dumps(record.to_dict(), allow_nan=False)
+
+
+def test_a_function_tells_apart_equal_lines():
+    maths = {("half", "half("): "never"}
+    with pytest.raises(ValueError, match=r"maths must name a line that ran, got \("):
+        recorded(maths=maths)
+    record = recorded(maths={("two_halves", "half("): "h"})
+    assert len(record.maths) == 2
+    with pytest.raises(ValueError, match="maths must name a line once, got 'loss'"):
+        recorded(maths={"loss": "a", "loss = ": "b"})
+
+
+@pytest.mark.parametrize(
+    ("maths", "words"),
+    [
+        (["loss"], "maths must be a dict .* got list"),
+        ({"loss": 3}, "maths must map .* got 'loss': 3"),
+        ({("a", "b", "c"): "x"}, "maths must map"),
+        ({3: "x"}, "maths must map"),
+    ],
+)
+def test_bad_mathematics_is_refused_before_the_step_runs(maths, words):
+    v = one_kernel()
+    with pytest.raises(TypeError, match=words):
+        record_step(half, v, tf.constant(1.0), groups={"v": [v]}, maths=maths)
+    assert float(v) == 1.0
+
+
+def test_the_anchor_of_a_record():
+    assert told(recorded())["anchor"] == "two_halves"
+    assert told(recorded(anchor="gan-2"))["anchor"] == "gan-2"
+    for wrong in ("", "a b", "é", 3):
+        with pytest.raises(ValueError, match="anchor must be letters"):
+            recorded(anchor=wrong)
+
+
+BOOK = Path(__file__).resolve().parents[1] / "book"
+STEPPED = ("custom_train_step", "gan", "wgan_gp")
+
+
+def maths_in(chapter):
+    """The ``maths`` of a chapter's cells, and the formulas of its prose, without space.
+
+    What only lays out an equation over several lines is left out.
+    """
+    text = (BOOK / f"{chapter}.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^```\{code-cell\}.*?\n(.*?)^```$", text, re.M | re.S)
+    (cell,) = (each for each in cells if "maths = {" in each)
+    code = re.sub(r"^(---\n.*?^---$|:tags:.*?$)", "", cell, count=1, flags=re.M | re.S)
+    (found,) = (
+        ast.literal_eval(node.value)
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "maths"
+    )
+    prose = text.replace(cell, "")
+    return found, re.sub(r"&|\\\\(?=\s)|\\quad|\s", "", prose)
+
+
+@pytest.mark.parametrize("chapter", STEPPED)
+def test_formulas_of_a_widget_are_those_of_its_chapter(chapter):
+    found, prose = maths_in(chapter)
+    assert found
+    for latex in found.values():
+        assert re.sub(r"\s", "", latex) in prose, latex
+
+
+def test_the_widget_of_the_gan_has_the_formulas_of_its_table_in_order():
+    text = (BOOK / "gan.md").read_text(encoding="utf-8")
+    table = text.partition("| mathematics | code |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| .*?\$(.*?)\$ \|", table, re.M)
+    assert list(maths_in("gan")[0].values()) == rows

@@ -14,7 +14,6 @@ import functools
 import hashlib
 import html
 import io
-import json
 import os
 import re
 import shutil
@@ -29,6 +28,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from advanced_keras._quiet import quiet_stderr
+from advanced_keras.interactive import escaped, widget
 
 INK = "#010203"
 """Stands for "the colour of text": black on paper, ``currentColor`` on a page."""
@@ -193,7 +193,7 @@ def mosaic(images, columns: int, gap: int = 1) -> np.ndarray:
 
 
 class Film:
-    """Pictures over time: a slider on a page, a strip of a few of them on paper.
+    """Pictures over time: played on a page, a strip of a few of them on paper.
 
     Args:
         frames: grey pictures ``(count, rows, columns)``, 0 is black and 1 is white;
@@ -256,34 +256,20 @@ class Film:
     def _html(self) -> str:
         """All frames below each other in one image; a window shows one of them.
 
-        Without scripts the window shows the last frame, and the slider is hidden.
+        Without scripts the window shows the last frame, and there are no controls.
         """
         count, h, w = self.frames.shape
-        last = count - 1
-        labels = html.escape(json.dumps(self.labels), quote=True)
-        move = (
-            "const f=this.closest('.ak-film');"
-            "const l=JSON.parse(f.dataset.labels)[this.value];"
-            "f.querySelector('img').style.transform="
-            f"'translateY(-'+100*this.value/{count}+'%)';"
-            "f.querySelector('output').textContent=l;"
-            "this.setAttribute('aria-valuetext',l)"
-        )
-        return (
-            f'<div class="ak-film" data-labels="{labels}">'
-            f'<div style="width:{w * self.zoom}px;max-width:100%;'
+        static = (
+            f'<div class="ak-window" style="width:{w * self.zoom}px;max-width:100%;'
             f'aspect-ratio:{w}/{h};overflow:hidden;margin:0 auto">'
             '<img class="dark-light" '  # the theme adds no frame on dark pages
-            f'src="{self._sprite()}" alt="{html.escape(self.alt, quote=True)}" '
-            f'style="width:100%;max-width:none;height:auto;display:block;'
-            f'image-rendering:pixelated;transform:translateY(-{100 * last / count}%)">'
-            "</div>"
-            f'<input type="range" min="0" max="{last}" value="{last}" step="1" '
-            f'aria-label="Frame of the film" '
-            f'aria-valuetext="{html.escape(self.labels[last], quote=True)}" '
-            f'oninput="{html.escape(move, quote=True)}">'
-            f"<output>{html.escape(self.labels[last])}</output></div>"
+            f'src="{self._sprite()}" alt="{escaped(self.alt)}" '
+            'style="width:100%;max-width:none;height:auto;display:block;'
+            "image-rendering:pixelated;"
+            f'transform:translateY(-{100 * (count - 1) / count}%)"></div>'
+            f"<output>{escaped(self.labels[-1])}</output>"
         )
+        return widget("film", static, {"labels": self.labels})
 
     def _sprite(self) -> str:
         count, h, w = self.frames.shape

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from matplotlib import rc_context
@@ -39,21 +39,27 @@ def shown(record: StepRecord, silent: bool) -> list[Event]:
 
 def made(event: Event) -> list[tuple[str, str | None]]:
     """What a line made, one text a name, each with the role of its colour."""
-    names = dict.fromkeys(product.name for product in event.produces)
-    texts = []
-    for name in names:
-        products = [each for each in event.produces if each.name == name]
-        texts.append((_made(name, products), _role(event, products)))
-    return texts
+    return [
+        (in_words(name, products), _role(event, products))
+        for name, products in by_name(event.produces).items()
+    ]
 
 
-def _made(name: str, products: list[Product]) -> str:
+def by_name(products: Iterable[Product]) -> dict[str, list[Product]]:
+    """The products under each name, in order."""
+    found: dict[str, list[Product]] = {}
+    for each in products:
+        found.setdefault(each.name, []).append(each)
+    return found
+
+
+def in_words(name: str, products: list[Product]) -> str:
     """One name in words: ``loss = 0.69``, ``y_pred (32, 1)``, ``gradients: 4, ...``."""
     first = products[0]
     if len(products) == 1 and first.path == name:
         return f"{name} {_one(first)}"
     if all(each.value is not None for each in products):
-        inner = [f"{_key(each)} {_number(each.value)}" for each in products]
+        inner = [f"{_key(each)} {number(each.value)}" for each in products]
         return f"{name}: {', '.join(inner)}"
     if len(products) <= 3 and all(each.kind == "tensor" for each in products):
         return f"{name} {', '.join(_one(each) for each in products)}"
@@ -64,14 +70,14 @@ def _made(name: str, products: list[Product]) -> str:
     if not norms:
         return f"{name}: {count}"
     norm = math.sqrt(sum(each**2 for each in norms))
-    return f"{name}: {count}, norm {_number(norm)}"
+    return f"{name}: {count}, norm {number(norm)}"
 
 
 def _one(product: Product) -> str:
     if product.kind == "none":
         return "= None"
     if product.value is not None:
-        return f"= {_number(product.value)}"
+        return f"= {number(product.value)}"
     if product.kind == "object":
         return f"({product.dtype})"
     return str(tuple(product.shape))
@@ -82,7 +88,8 @@ def _key(product: Product) -> str:
     return inner.strip("[]").replace("'", "") or product.name
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Three digits: what a reader can compare."""
     return f"{value:.3g}"
 
 
@@ -147,8 +154,8 @@ def _wrap(text: str, width: int, margin: str) -> list[str]:
     return [line.replace("\0 ", "").replace("\0", "") for line in lines]
 
 
-def table_of(record: StepRecord, *, silent: bool) -> Table:
-    """One row a line."""
+def table_of(record: StepRecord, *, silent: bool, maths: bool = False) -> Table:
+    r"""One row a line; with ``maths`` its formula beside it, as ``\(...\)``."""
     events = shown(record, silent)
     margin = _margin(events)
     many = len(margin) > 1
@@ -156,15 +163,25 @@ def table_of(record: StepRecord, *, silent: bool) -> Table:
     for event in events:
         text = "\n".join(_lines(event, margin, 42)).replace(" ", "\u00a0")
         changes = [
-            f"{group}: {n} of {len(record.groups[group])}, by {_number(size)}"
+            f"{group}: {n} of {len(record.groups[group])}, by {number(size)}"
             for group, (n, size) in counts(record, event).items()
         ]
         place = f"{event.function} {event.line}" if many else str(event.line)
         words = "\n".join(text for text, _ in made(event))
-        rows.append((place, text, words, "\n".join(changes)))
-    return table(
-        rows, ["line", "statement", "makes", "changes"], "llll", code=("statement",)
-    )
+        row = [place, text, words, "\n".join(changes)]
+        if maths:
+            row.insert(2, formula(record, event))
+        rows.append(row)
+    columns = ["line", "statement", "makes", "changes"]
+    if maths:
+        columns.insert(2, "mathematics")
+    return table(rows, columns, "l" * len(columns), code=("statement",))
+
+
+def formula(record: StepRecord, event: Event) -> str:
+    """What a line is in mathematics, as a page's MathJax reads it, or nothing."""
+    latex = record.maths.get(event.id)
+    return "" if latex is None else rf"\({latex}\)"
 
 
 def words(record: StepRecord) -> str:

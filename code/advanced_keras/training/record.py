@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ import keras
 import numpy as np
 
 from ..display import Picture, Table
-from . import picture
+from . import picture, stepping
 from .recorder import Event, Recorder, plain
 from .values import Change, Groups, Product, groups_of, path_of
 
@@ -25,7 +26,9 @@ __all__ = ["Change", "Event", "Product", "StepRecord", "record_step"]
 
 @dataclass(frozen=True)
 class StepRecord:
-    """What one step did; shows itself in a notebook as a table.
+    """What one step did; shows itself in a notebook line by line, to step through.
+
+    On paper, and where scripts don't run, it is a table.
 
     Args:
         name: name of the step's function.
@@ -33,6 +36,9 @@ class StepRecord:
         groups: for each group the ids of its variables, ``weights[0]``.
         paths: for each id the path of the variable in Keras, ``dense/kernel``.
         result: what the step returned.
+        sources: for each function that ran the numbers and texts of its lines.
+        maths: for ids of events what the line is in mathematics, as LaTeX.
+        anchor: the name in addresses of a step: ``gan`` in ``#step-gan-7``.
     """
 
     name: str
@@ -40,6 +46,11 @@ class StepRecord:
     groups: Mapping[str, tuple[str, ...]]
     paths: Mapping[str, str]
     result: Any = field(default=None, repr=False, compare=False)
+    sources: Mapping[str, tuple[tuple[int, str], ...]] = field(
+        default_factory=dict, repr=False
+    )
+    maths: Mapping[str, str] = field(default_factory=dict)
+    anchor: str = "step"
 
     def changes(self, group: str | None = None) -> list[tuple[Event, Change]]:
         """Every change of the variables of a group (of all), with its event.
@@ -131,7 +142,15 @@ class StepRecord:
             for group, keys in self.groups.items()
         }
         events = [dataclasses.asdict(event) for event in self.events]
-        return _plain({"name": self.name, "groups": variables, "events": events})
+        return _plain(
+            {
+                "name": self.name,
+                "groups": variables,
+                "events": events,
+                "sources": self.sources,
+                "maths": self.maths,
+            }
+        )
 
     def _check(self, group: str | None) -> None:
         if group is not None and group not in self.groups:
@@ -143,7 +162,7 @@ class StepRecord:
         return str(self.table())
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        return self.table()._repr_mimebundle_()
+        return stepping.bundle_of(self)
 
 
 def record_step(
@@ -152,6 +171,8 @@ def record_step(
     groups: Mapping[str, Any] | None = None,
     follow: Sequence[Callable] = (),
     restore: bool = False,
+    maths: Mapping[str | tuple[str, str], str] | None = None,
+    anchor: str | None = None,
 ) -> StepRecord:
     """Run one training step, without a graph, and record what each line did.
 
@@ -168,13 +189,23 @@ def record_step(
         follow: functions and methods that the step calls whose lines are recorded too.
         restore: give the variables of all groups the values back that they had before,
             also if the step fails.
+        maths: what lines are in mathematics: from a part of a statement to LaTeX,
+            ``{"loss = ": r"\\ell(\\theta)"}``. If several functions have the
+            statement, say which is meant: ``("train_step", "loss = ")``.
+        anchor: letters, digits, ``-`` and ``_`` that name the record in addresses:
+            with ``gan``, ``#step-gan-7`` opens its seventh step on a page. By default
+            the name of the function.
 
     Raises:
-        TypeError: if ``step`` can't be called, or a group holds no variables.
+        TypeError: if ``step`` can't be called, if a group holds no variables, or if
+            ``maths`` isn't such a mapping.
         ValueError: if a model isn't compiled, if the groups of a function are missing,
-            if a variable is in two groups, if there is no source text, or if
-            ``restore`` is set and the step made new variables.
+            if a variable is in two groups, if there is no source text, if ``restore``
+            is set and the step made new variables, if no line that ran has a statement
+            of ``maths`` or one has two, or if ``anchor`` has other characters.
     """
+    _check_anchor(anchor)
+    _check_maths(maths)
     function, args, groups = _prepared(step, args, groups)
     watched = Groups(groups)
     recorder = Recorder([function, *follow], watched)
@@ -194,8 +225,72 @@ def record_step(
         for name in groups
     }
     paths = {key: path_of(variable) for key, (_, variable) in variables.items()}
-    name = recorder.events[0].function
-    return StepRecord(name, tuple(recorder.events), ids, paths, recorder.result)
+    name, events = recorder.events[0].function, tuple(recorder.events)
+    return StepRecord(
+        name,
+        events,
+        ids,
+        paths,
+        recorder.result,
+        recorder.texts(),
+        _maths_of(events, maths or {}),
+        re.sub(r"[^\w-]", "-", name, flags=re.ASCII) if anchor is None else anchor,
+    )
+
+
+def _check_anchor(anchor: Any) -> None:
+    fits = isinstance(anchor, str) and re.fullmatch(r"[\w-]+", anchor, re.ASCII)
+    if anchor is not None and not fits:
+        raise ValueError(
+            f"anchor must be letters, digits, - and _, such as 'gan'; got {anchor!r}."
+        )
+
+
+def _check_maths(maths: Any) -> None:
+    """Before the step runs, since it changes variables."""
+    if maths is None:
+        return
+    if not isinstance(maths, Mapping):
+        raise TypeError(
+            "maths must be a dict from parts of statements to LaTeX, got "
+            f"{type(maths).__name__}."
+        )
+    for key, latex in maths.items():
+        words = key if isinstance(key, tuple) else ("", key)
+        if len(words) != 2 or not all(isinstance(w, str) for w in (*words, latex)):
+            raise TypeError(
+                "maths must map part of a statement, or (function, part), to LaTeX; "
+                f"got {key!r}: {latex!r}."
+            )
+
+
+def _maths_of(events: Sequence[Event], maths: Mapping) -> dict[str, str]:
+    """For ids of events the LaTeX of the one entry that means them.
+
+    The end of a ``with`` block is the same line once more, and has none.
+    """
+    found: dict[str, str] = {}
+    owners: dict[str, Any] = {}
+    for key, latex in maths.items():
+        function, text = key if isinstance(key, tuple) else (None, key)
+        meant = [
+            event.id
+            for event in events
+            if text in event.text
+            and event.kind in ("line", "return")
+            and function in (None, event.function)
+        ]
+        if not meant:
+            raise ValueError(f"maths must name a line that ran, got {key!r}.")
+        for each in meant:
+            if each in owners:
+                raise ValueError(
+                    f"maths must name a line once, got {owners[each]!r} and {key!r} "
+                    f"for {each!r}."
+                )
+        owners |= dict.fromkeys(meant, key)
+        found |= dict.fromkeys(meant, latex)
+    return found
 
 
 def _prepared(step: Any, args: tuple, groups: Any) -> tuple[Callable, tuple, Any]:

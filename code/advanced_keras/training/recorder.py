@@ -123,6 +123,15 @@ class Recorder:
                 sys.settrace(before)
         return self
 
+    def texts(self) -> dict[str, tuple[tuple[int, str], ...]]:
+        """For each function that ran its lines, see :func:`_lines`."""
+        ran = {event.function for event in self.events}
+        return {
+            name: _lines(self.sources[code], _definition(self.sources[code], code))
+            for code, name in self.names.items()
+            if name in ran
+        }
+
     # -- what Python reports
 
     def _on_call(self, frame: FrameType, event: str, arg: Any):
@@ -341,6 +350,22 @@ def _definition(source: Source, code: CodeType) -> ast.stmt:
         and node.lineno >= source.first_line
     ]
     return min(found, key=lambda node: node.lineno)
+
+
+def _lines(source: Source, node: ast.FunctionDef) -> tuple[tuple[int, str], ...]:
+    """Numbers and texts of a function's lines, dedented; of a docstring the first."""
+    doc, skipped = node.body[0], range(0)
+    if ast.get_docstring(node) is not None:
+        skipped = range(doc.lineno + 1, doc.end_lineno + 1)
+    found = []
+    for place in range(source.first_line, node.end_lineno + 1):
+        text = source.lines[place - 1].rstrip()
+        margin = min(node.col_offset, len(text) - len(text.lstrip()))
+        if skipped and place == doc.lineno:
+            text += ' …"""'
+        if place not in skipped:
+            found.append((source.within(place), text[margin:]))
+    return tuple(found)
 
 
 def _statement(source: Source, line: int) -> ast.stmt:
