@@ -1,0 +1,125 @@
+"""Pages for everybody: what the stock page gets wrong for a screen reader, and weight.
+
+The rules are those of axe-core, which ``tests/built/test_accessibility.py`` runs on
+every page.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+
+from docutils import nodes
+from PIL import Image
+from sphinx.transforms.post_transforms import SphinxPostTransform
+
+EMPTY_HEADING = re.compile(r"<th(\s[^>]*)?>\s*</th>")
+EMBEDDED_PNG = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
+LIGHT = 40_000
+"""Bytes up to which a picture keeps every pixel exactly."""
+
+
+def without_empty_headings(page: str) -> str:
+    """The corner of a table is a cell and no heading: it names nothing.
+
+    >>> without_empty_headings('<tr><th class="a"></th><th>b</th></tr>')
+    '<tr><td class="a"></td><th>b</th></tr>'
+    """
+    return EMPTY_HEADING.sub(lambda m: f"<td{m[1] or ''}></td>", page)
+
+
+def as_webp(png: bytes) -> bytes:
+    """The same picture as WebP: exact if that is light, else at high quality."""
+    picture = Image.open(io.BytesIO(png))
+    picture = picture.convert("RGBA" if "A" in picture.getbands() else "RGB")
+    exact, near = io.BytesIO(), io.BytesIO()
+    picture.save(exact, "WEBP", lossless=True, quality=80, method=4)
+    if len(exact.getvalue()) <= LIGHT:
+        return exact.getvalue()
+    picture.save(near, "WEBP", quality=90, method=4)
+    return min(exact.getvalue(), near.getvalue(), key=len)
+
+
+def lighter(page: str) -> str:
+    """Embedded PNG pictures as WebP where that saves bytes."""
+
+    def smaller(match):
+        png = base64.b64decode(match[1])
+        webp = as_webp(png)
+        if len(webp) >= len(png):
+            return match[0]
+        return "data:image/webp;base64," + base64.b64encode(webp).decode()
+
+    return EMBEDDED_PNG.sub(smaller, page)
+
+
+IDENTITY = re.compile(r'(\sid="|href="#|url\(#)')
+PICTURE = '<div class="ak-picture">'
+
+
+def with_own_ids(page: str, prefix: str) -> str:
+    """A picture whose ids no other picture of the page has.
+
+    Matplotlib and Graphviz count from one in each picture; only the page knows the
+    neighbours.
+
+    >>> with_own_ids('<svg><path id="a"/><use href="#a"/></svg>', "p1-")
+    '<svg><path id="p1-a"/><use href="#p1-a"/></svg>'
+    """
+    return IDENTITY.sub(rf"\g<1>{prefix}", page)
+
+
+class RawPages(SphinxPostTransform):
+    """Mend the HTML that cells put out: ours, and that of pandas."""
+
+    default_priority = 402  # after the drawings and the widgets are in place
+    formats = ("html",)
+
+    def run(self, **kwargs):
+        for place, raw in enumerate(list(self.document.findall(nodes.raw))):
+            if raw.get("format") == "html":
+                page = lighter(without_empty_headings(raw.astext()))
+                if page.startswith(PICTURE):
+                    page = with_own_ids(page, f"p{place}-")
+                raw.replace_self(nodes.raw("", page, format="html"))
+
+
+def visit_entry(translator, node):
+    """A heading of a table without words is an ordinary cell."""
+    start = len(translator.body)
+    type(translator).visit_entry(translator, node)
+    heading = isinstance(node.parent.parent, nodes.thead)
+    if heading and not node.astext().strip():
+        opened = translator.body[start:]
+        translator.body[start:] = [part.replace("<th", "<td") for part in opened]
+        translator.context[-1] = translator.context[-1].replace("</th", "</td")
+
+
+def depart_entry(translator, node):
+    """Close what :func:`visit_entry` opened."""
+    type(translator).depart_entry(translator, node)
+
+
+def visit_citation(translator, node):
+    """No ``doc-biblioentry``: ARIA gave it up, and a ``div`` may not have it."""
+    if not isinstance(node.previous_sibling(), nodes.citation):
+        translator.body.append('<div class="citation-list">\n')
+    translator.body.append(translator.starttag(node, "div", classes=["citation"]))
+
+
+def depart_citation(translator, node):
+    """Close the entry, and after the last one the list."""
+    translator.body.append("</div>\n")
+    following = node.next_node(descend=False, siblings=True)
+    if not isinstance(following, nodes.citation):
+        translator.body.append("</div>\n")
+
+
+def setup(app):
+    """Connect to Sphinx."""
+    app.add_post_transform(RawPages)
+    app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
+    app.add_node(nodes.entry, override=True, html=(visit_entry, depart_entry))
+    app.add_js_file("house.js", loading_method="defer")
+    return {"version": "1", "parallel_read_safe": False}

@@ -1,0 +1,141 @@
+"""The page that says what this copy was made with and how long each chapter took.
+
+No dates and no names of machines: the same book gives the same page, but for times.
+"""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from docutils import nodes
+from jupytext import reads
+from sphinx import addnodes
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util.docutils import SphinxDirective
+
+from fresh import code_of, is_chapter
+from house import in_words
+from pages import runtime_of
+
+PACKAGES = {
+    "Keras": "keras",
+    "TensorFlow": "tensorflow",
+    "NumPy": "numpy",
+    "pandas": "pandas",
+    "Matplotlib": "matplotlib",
+    "Jupyter Book": "jupyter-book",
+    "MyST-NB": "myst-nb",
+    "Sphinx": "sphinx",
+    "Advanced Keras": "advanced-keras",
+}
+
+
+class status_table(nodes.General, nodes.Element):
+    """The place of a table: ``kind`` is ``versions`` or ``chapters``."""
+
+
+class StatusDirective(SphinxDirective):
+    """``{status} versions`` or ``{status} chapters``."""
+
+    required_arguments = 1
+
+    def run(self):
+        kind = self.arguments[0]
+        if kind not in ("versions", "chapters"):
+            raise self.error(f"status must be versions or chapters, got {kind!r}.")
+        return [status_table("", kind=kind)]
+
+
+def versions() -> list[tuple[str, str]]:
+    """Name and version of what the book is made with."""
+    rows = [(name, version(package)) for name, package in PACKAGES.items()]
+    return [("Python", platform.python_version()), *rows]
+
+
+def chapters(env) -> list[tuple[str, int, int, str]]:
+    """Page, cells, lines of code and running time of each chapter, in order."""
+    rows = []
+    for docname in contents(env):
+        text = Path(env.doc2path(docname)).read_text(encoding="utf-8")
+        if not is_chapter(text):
+            continue
+        cells = [c for c in reads(text, fmt="md:myst").cells if c.cell_type == "code"]
+        seconds = runtime_of(env, docname)
+        lines = sum(1 for each in code_of(text).splitlines() if each.strip())
+        spent = "not run" if seconds is None else in_words(seconds)
+        rows.append((docname, len(cells), lines, spent))
+    return rows
+
+
+def contents(env) -> list[str]:
+    """All pages in the order of the table of contents."""
+    found, stack = [], [env.config.root_doc]
+    while stack:
+        page = stack.pop(0)
+        found.append(page)
+        stack = [
+            p for p in env.toctree_includes.get(page, []) if p not in found
+        ] + stack
+    return found
+
+
+def grid(headings, rows) -> nodes.table:
+    """A table of text and nodes."""
+
+    def line(entries):
+        row = nodes.row()
+        for each in entries:
+            content = each if isinstance(each, nodes.Node) else nodes.Text(str(each))
+            row += nodes.entry("", nodes.paragraph("", "", content))
+        return row
+
+    group = nodes.tgroup(cols=len(headings))
+    group += [nodes.colspec(colwidth=1) for _ in headings]
+    group += nodes.thead("", line(headings))
+    group += nodes.tbody("", *map(line, rows))
+    return nodes.table("", group)
+
+
+def link(docname: str) -> addnodes.pending_xref:
+    """A link to a page that shows its title."""
+    return addnodes.pending_xref(
+        "",
+        nodes.inline("", docname, classes=["doc"]),
+        refdoc="book/status",
+        refdomain="std",
+        reftype="doc",
+        reftarget=f"/{docname}",
+        refexplicit=False,
+        refwarn=True,
+    )
+
+
+class FillStatus(SphinxPostTransform):
+    """Put the tables in place, once all pages are read."""
+
+    default_priority = 4  # before references are resolved
+
+    def run(self, **kwargs):
+        for node in list(self.document.findall(status_table)):
+            if node["kind"] == "versions":
+                node.replace_self(grid(["what", "version"], versions()))
+            else:
+                rows = [(link(r[0]), *r[1:]) for r in chapters(self.env)]
+                heads = ["chapter", "cells", "lines of code", "time to run"]
+                node.replace_self(grid(heads, rows))
+
+
+def _again(app, env):
+    """The page is written anew in each build: any chapter may have been run."""
+    return [d for d in env.found_docs if Path(d).name == "status"]
+
+
+def setup(app):
+    """Connect to Sphinx."""
+    app.add_node(status_table)
+    app.add_directive("status", StatusDirective)
+    app.add_post_transform(FillStatus)
+    app.connect("env-updated", _again)
+    return {"version": "1", "parallel_read_safe": False}

@@ -1,0 +1,117 @@
+"""Links inside the site lead somewhere, downloads open, no page is heavy."""
+
+import base64
+import gzip
+import re
+from urllib.parse import unquote, urlsplit
+
+import nbclient
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+
+from .conftest import HTML, PAGES
+
+EVERY_PAGE = sorted({*PAGES, *HTML.glob("*.html")})
+NOTEBOOKS = sorted((HTML / "notebooks").glob("*.ipynb"))
+MOST = 1_000_000  # bytes of a page over the wire, with the pictures that are its own
+
+
+@pytest.fixture(scope="module")
+def soups():
+    return {
+        p: BeautifulSoup(p.read_text(encoding="utf-8"), "html.parser")
+        for p in EVERY_PAGE
+    }
+
+
+@pytest.fixture(scope="module")
+def anchors(soups):
+    return {
+        path: {tag["id"] for tag in soup(id=True)}
+        | {tag["name"] for tag in soup("a", attrs={"name": True})}
+        for path, soup in soups.items()
+    }
+
+
+def targets(path, soup):
+    """File and anchor of each link that stays inside the site."""
+    for tag in soup(["a", "link", "img", "script"]):
+        address = tag.get("href") or tag.get("src") or ""
+        parts = urlsplit(address)
+        if parts.scheme or parts.netloc or not address:
+            continue
+        file = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+        yield address, file, unquote(parts.fragment)
+
+
+@pytest.mark.parametrize("path", EVERY_PAGE, ids=lambda p: p.stem)
+def test_every_link_leads_somewhere(path, soups, anchors):
+    lost = []
+    for address, file, anchor in targets(path, soups[path]):
+        known = anchors.get(file, {anchor})
+        if not file.exists() or (anchor and anchor not in known):
+            lost.append(address)
+    assert lost == []
+
+
+@pytest.mark.parametrize("path", EVERY_PAGE, ids=lambda p: p.stem)
+def test_ids_are_unique(path, soups):
+    ids = [tag["id"] for tag in soups[path](id=True)]
+    assert sorted(i for i in set(ids) if ids.count(i) > 1) == []
+
+
+def test_every_chapter_offers_its_notebook_and_source(soups):
+    offered = set()
+    for path in PAGES:
+        for link in soups[path].select(".ak-chapter-line a[download]"):
+            offered.add((path.parent / link["href"]).resolve())
+    assert {p for p in offered if p.suffix == ".ipynb"} == set(NOTEBOOKS)
+    assert {p.stem for p in offered if p.suffix == ".md"} == {p.stem for p in NOTEBOOKS}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook_opens_unrun(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert cells
+    assert all(cell.outputs == [] for cell in cells)
+
+
+def test_a_downloaded_notebook_runs_to_its_end(tmp_path):
+    notebook = nbformat.read(HTML / "notebooks" / "motivation.ipynb", as_version=4)
+    nbclient.NotebookClient(
+        notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.stem)
+def test_page_is_light(path, soups):
+    weight = len(gzip.compress(path.read_bytes()))
+    for image in soups[path].select("article img[src]"):
+        if not image["src"].startswith("data:"):
+            weight += (path.parent / image["src"]).resolve().stat().st_size
+    assert weight <= MOST
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.stem)
+def test_page_says_what_it_is_about(path, soups):
+    tags = soups[path]("meta")
+    said = {t.get("name") or t.get("property"): t.get("content") for t in tags}
+    assert 20 <= len(said["description"]) <= 202
+    assert said["og:description"] == said["description"]
+    assert said["og:title"] and said["og:site_name"]
+
+
+def test_pictures_inside_a_page_can_be_decoded(soups):
+    found = 0
+    for path in PAGES:
+        for kind, data in re.findall(
+            r"data:image/(png|webp);base64,([\w+/=\s]+)", str(soups[path])
+        ):
+            start = base64.b64decode(data)[:12]
+            good = start[1:4] == b"PNG" if kind == "png" else start[8:] == b"WEBP"
+            assert good, path
+            found += 1
+    assert found > 10

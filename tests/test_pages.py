@@ -1,0 +1,140 @@
+"""What the build adds to pages: the line, metadata, notebooks, files beside them."""
+
+import base64
+import io
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import numpy as np
+import pytest
+from docutils.core import publish_doctree
+from PIL import Image
+from sphinx.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+
+import accessible  # noqa: E402
+import notebooks  # noqa: E402
+import pages  # noqa: E402
+import status  # noqa: E402
+
+REPOSITORY = "https://github.com/owner/name"
+
+
+def test_line_offers_time_notebook_and_source():
+    text = pages.line("gan", 83.0, "")
+    assert "Runs in 1 min 23 s" in text
+    assert 'href="../notebooks/gan.ipynb"' in text
+    assert 'href="../_sources/book/gan.md"' in text
+    assert "Colab" not in text
+
+
+def test_line_leads_to_colab_only_with_a_repository():
+    text = pages.line("gan", None, REPOSITORY + ".git")
+    assert f"{pages.COLAB}/owner/name/blob/notebooks/gan.ipynb" in text
+    assert "Runs in" not in text
+
+
+@pytest.mark.parametrize("address", ["owner/name", "https://example.org/a/b", "x"])
+def test_repository_must_be_an_address(address):
+    with pytest.raises(ConfigError, match="ak_repository must be"):
+        pages.owner_and_name(address)
+
+
+def test_buttons_need_a_repository():
+    config = SimpleNamespace(ak_repository="", ak_branch="main", html_theme_options={})
+    pages._buttons(None, config)
+    assert config.html_theme_options == {}
+    config.ak_repository = REPOSITORY
+    pages._buttons(None, config)
+    assert config.html_theme_options["repository_url"] == REPOSITORY
+    assert config.html_theme_options["use_edit_page_button"]
+
+
+def test_description_is_the_first_paragraph_cut_at_a_sentence():
+    tree = publish_doctree("Title\n=====\n\nFirst one. Second one.\n\nAnother.")
+    assert pages.description(tree) == "First one. Second one."
+    long = "A sentence that is long enough to stand for a description of it all. "
+    tree = publish_doctree("Title\n=====\n\n" + long * 4)
+    assert pages.description(tree) == (long * 2).strip()
+
+
+def test_description_passes_over_tables():
+    tree = publish_doctree("= =\na b\n= =\n\nThe text.")
+    assert pages.description(tree) == "The text."
+
+
+def test_sitemap_names_every_page_without_dates():
+    text = pages.sitemap("https://example.org/book/", ["index.html", "a&b.html"])
+    assert "<loc>https://example.org/book/index.html</loc>" in text
+    assert "a&amp;b.html" in text
+    assert "lastmod" not in text
+
+
+@pytest.mark.parametrize(
+    "baseurl,start", [("", "index.html"), ("https://example.org/book", "/book/index")]
+)
+def test_page_for_lost_readers_leads_home(baseurl, start):
+    page = pages.not_found(SimpleNamespace(html_baseurl=baseurl, html_title="A & B"))
+    assert f'href="{start}' in page
+    assert "A &amp; B" in page and "$" not in page
+
+
+def test_notebooks_are_plain_and_reproducible(tmp_path):
+    written = notebooks.write(tmp_path / "one")
+    again = notebooks.write(tmp_path / "two")
+    assert {p.stem for p in written} >= {"gan", "motivation"}
+    for left, right in zip(written, again, strict=True):
+        assert left.read_bytes() == right.read_bytes()
+        cells = nbformat.read(left, as_version=4).cells
+        assert len({cell.id for cell in cells}) == len(cells)
+
+
+def test_notebooks_for_colab_install_the_package_first(tmp_path):
+    path = notebooks.write(tmp_path, REPOSITORY)[0]
+    first = nbformat.read(path, as_version=4).cells[0]
+    assert first.source == f'%pip install --quiet "advanced-keras @ git+{REPOSITORY}"'
+
+
+def test_ids_follow_their_picture():
+    page = '<svg><path id="a"/><use xlink:href="#a"/><g clip-path="url(#a)"/></svg>'
+    assert accessible.with_own_ids(page, "p1-").count("p1-a") == 3
+
+
+def test_only_empty_headings_become_cells():
+    page = '<tr><th class="x"></th><th>b</th></tr>'
+    mended = accessible.without_empty_headings(page)
+    assert mended == '<tr><td class="x"></td><th>b</th></tr>'
+
+
+def test_small_pictures_keep_every_pixel():
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    png = io.BytesIO()
+    Image.fromarray(pixels).save(png, "PNG")
+    webp = Image.open(io.BytesIO(accessible.as_webp(png.getvalue()))).convert("RGB")
+    assert (np.asarray(webp) == pixels).all()
+
+
+def test_large_pictures_become_lighter_and_stay_close():
+    rows, columns = np.mgrid[0:400, 0:400]
+    noise = np.random.default_rng(0).normal(0, 6, (400, 400))
+    grey = (128 + 60 * np.sin(rows / 30) + 40 * np.cos(columns / 40) + noise).clip(
+        0, 255
+    )
+    png = io.BytesIO()
+    Image.fromarray(grey.astype("uint8")).save(png, "PNG")
+    address = "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
+    light = accessible.lighter(f'<img src="{address}">')
+    assert len(light) < len(address) / 2
+    data = base64.b64decode(light.split("base64,")[1].split('"')[0])
+    close = np.asarray(Image.open(io.BytesIO(data)).convert("L"), float)
+    assert abs(close - grey).mean() < 6
+
+
+def test_versions_are_those_that_are_installed():
+    rows = dict(status.versions())
+    assert rows["Python"].count(".") == 2
+    assert rows["Keras"][0] == "3"
