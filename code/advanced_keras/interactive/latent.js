@@ -140,7 +140,7 @@
     // Under codes the images are dimmed.
     cover() {
       const codes = this.known.input.checked;
-      this.picture.hidden = !this.images.input.checked;
+      this.pad.classList.toggle("ak-latent-bare", !this.images.input.checked);
       this.codes.toggleAttribute("hidden", !codes);
       this.pad.classList.toggle("ak-latent-dim", codes);
     }
