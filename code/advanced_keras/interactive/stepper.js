@@ -54,7 +54,7 @@
       if (!this.live) this.build();
       this.follow = () => this.openAddress();
       window.addEventListener("hashchange", this.follow);
-      this.openAddress();
+      if (this.openAddress()) this.stayInPlace();
     }
 
     build() {
@@ -197,15 +197,32 @@
       history.replaceState(history.state, "", `#step-${this.anchor}-${index + 1}`);
     }
 
+    /* Go where the address leads; of several records with one name the first answers. */
     openAddress() {
       const name = `#step-${this.anchor}-`;
       const own = document.querySelectorAll(`ak-stepper`);
       const first = [...own].find((each) => each.anchor === this.anchor) === this;
-      if (!first || !location.hash.startsWith(name)) return;
+      if (!first || !location.hash.startsWith(name)) return false;
       const index = Number(location.hash.slice(name.length)) - 1;
-      if (!this.events[index]) return;
+      if (!this.events[index]) return false;
       this.show(index);
       this.scrollIntoView({ block: "start" });
+      return true;
+    }
+
+    /* Pictures and formulas that come later push the step away from where the address led:
+       go there once more when all is there, unless the reader has begun to move. */
+    async stayInPlace() {
+      let moved = false;
+      const note = () => (moved = true);
+      const signs = ["wheel", "touchmove", "keydown", "pointerdown"];
+      for (const sign of signs) window.addEventListener(sign, note, { passive: true });
+      if (document.readyState !== "complete") {
+        await new Promise((done) => window.addEventListener("load", done, { once: true }));
+      }
+      await window.MathJax?.startup?.promise;
+      for (const sign of signs) window.removeEventListener(sign, note);
+      if (!moved) this.scrollIntoView({ block: "start" });
     }
 
     /* The next event on a row, from here on and around. */
