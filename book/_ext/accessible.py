@@ -55,7 +55,8 @@ def lighter(page: str) -> str:
 
 
 IDENTITY = re.compile(r'(\sid="|href="#|url\(#)')
-PICTURE = '<div class="ak-picture">'
+TIED = re.compile(r"<ak-(tracer|stepper)")
+"""Widgets whose scripts know their pictures' ids, which are their own already."""
 
 
 def with_own_ids(page: str, prefix: str) -> str:
@@ -80,7 +81,7 @@ class RawPages(SphinxPostTransform):
         for place, raw in enumerate(list(self.document.findall(nodes.raw))):
             if raw.get("format") == "html":
                 page = lighter(without_empty_headings(raw.astext()))
-                if page.startswith(PICTURE):
+                if "<svg" in page and not TIED.search(page):
                     page = with_own_ids(page, f"p{place}-")
                 raw.replace_self(nodes.raw("", page, format="html"))
 
