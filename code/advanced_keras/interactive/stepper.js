@@ -206,7 +206,7 @@
       const index = Number(location.hash.slice(name.length)) - 1;
       if (!this.events[index]) return false;
       this.show(index);
-      this.scrollIntoView({ block: "start" });
+      this.scrollIntoView({ block: "start", behavior: "instant" });
       return true;
     }
 
@@ -222,7 +222,7 @@
       }
       await window.MathJax?.startup?.promise;
       for (const sign of signs) window.removeEventListener(sign, note);
-      if (!moved) this.scrollIntoView({ block: "start" });
+      if (!moved) this.scrollIntoView({ block: "start", behavior: "instant" });
     }
 
     /* The next event on a row, from here on and around. */
