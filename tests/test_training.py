@@ -1450,6 +1450,15 @@ def test_mathematics_stands_with_its_lines():
     json.dumps(record.to_dict(), allow_nan=False)
 
 
+def test_a_line_that_only_calls_keeps_its_formula():
+    record = recorded(maths={"half(b, x)": "second"})
+    assert "half(b, x)" not in str(record.table())
+    cells = page_of(record).find(class_="tex2jax_process").tbody("tr")
+    (row,) = (row for row in cells if row("td")[2].get_text())
+    texts = [cell.get_text().replace("\u00a0", " ").strip() for cell in row("td")]
+    assert texts == ["two_halves 3", "half(b, x)", r"\(second\)", "", ""]
+
+
 def test_a_function_tells_apart_equal_lines():
     maths = {("half", "half("): "never"}
     with pytest.raises(ValueError, match=r"maths must name a line that ran, got \("):

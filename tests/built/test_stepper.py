@@ -385,3 +385,19 @@ def test_a_film_fits_a_phone(browser):
         for part in ("img", "input", "button"):
             box = page.locator(f"ak-film {part}").bounding_box()
             assert box["x"] >= 0 and box["x"] + box["width"] <= 360
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_frame_fills_the_window_of_a_film(scheme, browser):
+    with opened(browser, "gan", color_scheme=scheme) as page:
+        window, image = page.evaluate(
+            """() => [...document.querySelectorAll('ak-film .ak-window, ak-film img')]
+                       .map(each => each.getBoundingClientRect().height)"""
+        )
+        assert abs(image / (frame(page)[1] + 1) - window) < 0.5
+        assert (
+            page.locator("ak-film img").evaluate(
+                "image => getComputedStyle(image).padding"
+            )
+            == "0px"
+        )

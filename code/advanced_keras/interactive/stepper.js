@@ -23,6 +23,13 @@
     maths.startup.promise.then(() => maths.typesetPromise?.([element])).catch(() => {});
   }
 
+  /* Code that may break behind a slash, as in dense/kernel, and not anywhere. */
+  function breakable(text) {
+    const code = node("code");
+    for (const part of text.split(/(?<=\/)/)) code.append(part, document.createElement("wbr"));
+    return code;
+  }
+
   /* A table of rows of texts; the first cell is set as code. */
   function tableOf(rows, label) {
     const table = node("table", "ak-rows");
@@ -32,7 +39,7 @@
       const row = body.appendChild(node("tr"));
       const head = row.appendChild(node("th"));
       head.scope = "row";
-      head.append(node("code", "", first));
+      head.append(breakable(first));
       for (const text of rest) row.append(node("td", "", text));
     }
     return table;
@@ -206,7 +213,7 @@
       const index = Number(location.hash.slice(name.length)) - 1;
       if (!this.events[index]) return false;
       this.show(index);
-      this.scrollIntoView({ block: "start" });
+      this.scrollIntoView({ block: "start", behavior: "instant" });
       return true;
     }
 
@@ -222,7 +229,7 @@
       }
       await window.MathJax?.startup?.promise;
       for (const sign of signs) window.removeEventListener(sign, note);
-      if (!moved) this.scrollIntoView({ block: "start" });
+      if (!moved) this.scrollIntoView({ block: "start", behavior: "instant" });
     }
 
     /* The next event on a row, from here on and around. */

@@ -155,8 +155,14 @@ def _wrap(text: str, width: int, margin: str) -> list[str]:
 
 
 def table_of(record: StepRecord, *, silent: bool, maths: bool = False) -> Table:
-    r"""One row a line; with ``maths`` its formula beside it, as ``\(...\)``."""
-    events = shown(record, silent)
+    r"""One row a line; with ``maths`` its formula beside it, as ``\(...\)``.
+
+    Then a line that has a formula is never left out.
+    """
+    seen = {event.index for event in shown(record, silent)}
+    if maths:
+        seen |= {event.index for event in record.events if event.id in record.maths}
+    events = [record.events[index] for index in sorted(seen)]
     margin = _margin(events)
     many = len(margin) > 1
     rows = []

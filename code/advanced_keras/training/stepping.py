@@ -45,7 +45,7 @@ def data_of(record: StepRecord) -> dict[str, Any]:
     events, stack = [], []
     after = [*(event.tapes for event in record.events[1:]), 0]
     for event, tapes in zip(record.events, after, strict=True):
-        stack = [each for each in stack[: event.depth] if each.depth < event.depth]
+        stack = stack[: event.depth]  # one event a depth: the line that called
         seen[_place(event)] += 1
         events.append(
             {
