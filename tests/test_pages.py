@@ -104,6 +104,14 @@ def test_ids_follow_their_picture():
     assert accessible.with_own_ids(page, "p1-").count("p1-a") == 3
 
 
+def test_equal_pictures_in_a_picture_get_two_ids():
+    page = '<svg><image id="a"/><image id="a"/><use href="#a"/></svg>'
+    mended = accessible.with_own_ids(page, "p1-")
+    assert mended == (
+        '<svg><image id="p1-a"/><image id="p1-a-2"/><use href="#p1-a"/></svg>'
+    )
+
+
 def test_only_empty_headings_become_cells():
     page = '<tr><th class="x"></th><th>b</th></tr>'
     mended = accessible.without_empty_headings(page)

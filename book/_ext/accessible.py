@@ -68,7 +68,14 @@ def with_own_ids(page: str, prefix: str) -> str:
     >>> with_own_ids('<svg><path id="a"/><use href="#a"/></svg>', "p1-")
     '<svg><path id="p1-a"/><use href="#p1-a"/></svg>'
     """
-    return IDENTITY.sub(rf"\g<1>{prefix}", page)
+    page, seen = IDENTITY.sub(rf"\g<1>{prefix}", page), {}
+
+    def once(match):
+        # Matplotlib names an image by its pixels: equal ones may share a reference.
+        count = seen[match[1]] = seen.get(match[1], 0) + 1
+        return match[0] if count == 1 else f' id="{match[1]}-{count}"'
+
+    return re.sub(r'\sid="([^"]*)"', once, page)
 
 
 class RawPages(SphinxPostTransform):
@@ -84,6 +91,20 @@ class RawPages(SphinxPostTransform):
                 if "<svg" in page and not TIED.search(page):
                     page = with_own_ids(page, f"p{place}-")
                 raw.replace_self(nodes.raw("", page, format="html"))
+
+
+class ExerciseIds(SphinxPostTransform):
+    """Every exercise of sphinx-exercise has the same id inside: it becomes a class."""
+
+    default_priority = 404
+    formats = ("html",)
+    shared = frozenset({"exercise-content", "solution-content"})
+
+    def run(self, **kwargs):
+        for section in self.document.findall(nodes.section):
+            taken = [name for name in section["ids"] if name in self.shared]
+            section["ids"] = [name for name in section["ids"] if name not in taken]
+            section["classes"] += taken
 
 
 def visit_entry(translator, node):
@@ -120,6 +141,7 @@ def depart_citation(translator, node):
 def setup(app):
     """Connect to Sphinx."""
     app.add_post_transform(RawPages)
+    app.add_post_transform(ExerciseIds)
     app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
     app.add_node(nodes.entry, override=True, html=(visit_entry, depart_entry))
     app.add_js_file("house.js", loading_method="defer")
