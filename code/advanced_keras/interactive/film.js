@@ -1,7 +1,6 @@
 /* <ak-film>: play frames over time. The frames stand below each other in one image, and a
    window shows one of them. Its data: one label a frame. */
 (() => {
-  "use strict";
   if (customElements.get("ak-film")) return;
 
   const PACE = 400; // milliseconds for a frame

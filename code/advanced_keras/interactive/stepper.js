@@ -3,7 +3,6 @@
    Its data are made by training/stepping.py: functions with their lines, and events, each
    with its place and with what it did, already in words. */
 (() => {
-  "use strict";
   if (customElements.get("ak-stepper")) return;
 
   let count = 0; // for ids that are unique on a page
