@@ -126,6 +126,15 @@ def test_small_pictures_keep_every_pixel():
     assert (np.asarray(webp) == pixels).all()
 
 
+def test_grey_sprites_keep_every_pixel_however_large():
+    pixels = np.random.default_rng(0).integers(0, 64, (400, 400), dtype=np.uint8)
+    png = io.BytesIO()
+    Image.fromarray(pixels).save(png, "PNG")
+    webp = accessible.as_webp(png.getvalue())
+    assert len(webp) > accessible.LIGHT
+    assert (np.asarray(Image.open(io.BytesIO(webp)).convert("L")) == pixels).all()
+
+
 def test_large_pictures_become_lighter_and_stay_close():
     rows, columns = np.mgrid[0:400, 0:400]
     noise = np.random.default_rng(0).normal(0, 6, (400, 400))
@@ -133,7 +142,7 @@ def test_large_pictures_become_lighter_and_stay_close():
         0, 255
     )
     png = io.BytesIO()
-    Image.fromarray(grey.astype("uint8")).save(png, "PNG")
+    Image.fromarray(np.repeat(grey[..., None], 3, -1).astype("uint8")).save(png, "PNG")
     address = "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
     light = accessible.lighter(f'<img src="{address}">')
     assert len(light) < len(address) / 2

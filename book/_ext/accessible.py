@@ -30,12 +30,16 @@ def without_empty_headings(page: str) -> str:
 
 
 def as_webp(png: bytes) -> bytes:
-    """The same picture as WebP: exact if that is light, else at high quality."""
+    """The same picture as WebP: exact if it is grey or light, else at high quality.
+
+    Grey are the sprites of films and planes, which scripts show pixel by pixel.
+    """
     picture = Image.open(io.BytesIO(png))
+    grey = picture.mode in ("1", "L", "P")
     picture = picture.convert("RGBA" if "A" in picture.getbands() else "RGB")
     exact, near = io.BytesIO(), io.BytesIO()
     picture.save(exact, "WEBP", lossless=True, quality=80, method=4)
-    if len(exact.getvalue()) <= LIGHT:
+    if grey or len(exact.getvalue()) <= LIGHT:
         return exact.getvalue()
     picture.save(near, "WEBP", quality=90, method=4)
     return min(exact.getvalue(), near.getvalue(), key=len)

@@ -279,7 +279,7 @@ class Plane:
         self.columns, self.rows = len(self.data["z1"]), len(self.data["z2"])
         source = self.explorer.locator(".ak-latent-static img").get_attribute("src")
         image = Image.open(io.BytesIO(base64.b64decode(source.split(",")[1])))
-        self.sprite = np.asarray(image)
+        self.sprite = np.asarray(image.convert("L"))
         self.pad.scroll_into_view_if_needed()
         page.wait_for_timeout(200)
 

@@ -122,13 +122,12 @@
       for (const svg of this.querySelectorAll(".ak-tracer-graph svg"))
         svg.setAttribute("role", "group"); // its parts are met one by one
       for (const { element, steps } of this.parts) {
-        element.setAttribute("role", "button");
+        element.setAttribute("role", element.matches("li") ? "option" : "button");
         element.setAttribute("aria-label", this.nameOf(element, steps));
         element.classList.add("ak-item");
       }
       const order = this.querySelector(".ak-tracer-tensors");
-      order.setAttribute("role", "group");
-      for (const row of order.children) row.classList.add("ak-item");
+      order.setAttribute("role", "listbox");
       this.roving();
     }
 
@@ -229,8 +228,9 @@
       this.status.textContent = words;
       for (const part of this.parts) {
         const current = part.steps.includes(id) && !part.element.classList.contains("edge");
-        if (current) part.element.setAttribute("aria-current", "step");
-        else part.element.removeAttribute("aria-current");
+        const state = part.panel === "tensors" ? "aria-selected" : "aria-current";
+        if (current) part.element.setAttribute(state, state === "aria-current" ? "step" : true);
+        else part.element.removeAttribute(state);
         if (current && !part.element.hidden) this.reveal(part.element);
       }
     }
