@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import nbformat
 import numpy as np
 import pytest
+from docutils import nodes
 from docutils.core import publish_doctree
 from PIL import Image
 from sphinx.errors import ConfigError
@@ -155,3 +156,29 @@ def test_versions_are_those_that_are_installed():
     rows = dict(status.versions())
     assert rows["Python"].count(".") == 2
     assert rows["Keras"][0] == "3"
+
+
+def test_a_tooltip_of_graphviz_is_no_link():
+    arrow = '<a xlink:title="x &lt; y"><path/></a><a href="#b">b</a>'
+    mended = accessible.hints_for_anchors(arrow)
+    assert mended == '<g><title>x &lt; y</title><path/></g><a href="#b">b</a>'
+
+
+def measured(*entries):
+    """A page with one table of results."""
+    rows = [nodes.row("", *(nodes.entry("", nodes.paragraph("", e)) for e in entries))]
+    group = nodes.tgroup("", nodes.thead(), nodes.tbody("", *rows), cols=3)
+    return nodes.section("", nodes.table("", group, classes=[status.MEASURED]))
+
+
+def test_results_of_all_chapters_are_gathered_in_the_order_of_the_book():
+    found = {"index": nodes.section(""), "a": measured("gap", "1e-6", "Keras")}
+    found["b"] = nodes.section("", nodes.table("", nodes.tgroup(cols=0)))
+    env = SimpleNamespace(
+        config=SimpleNamespace(root_doc="index"),
+        toctree_includes={"index": ["b", "a"]},
+        get_doctree=found.get,
+    )
+    ((page, *entries),) = status.results(env)
+    assert page == "a"
+    assert [entry.astext() for entry in entries] == ["gap", "1e-6", "Keras"]

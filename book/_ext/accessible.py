@@ -82,6 +82,18 @@ def with_own_ids(page: str, prefix: str) -> str:
     return re.sub(r'\sid="([^"]*)"', once, page)
 
 
+HINT = re.compile(r'<a xlink:title="([^"]*)"[^>]*>(.*?)</a>', re.DOTALL)
+
+
+def hints_for_anchors(page: str) -> str:
+    """Graphviz wraps what has a tooltip in a link to nowhere; the tooltip stays.
+
+    >>> hints_for_anchors('<a xlink:title="add"><text>+</text></a>')
+    '<g><title>add</title><text>+</text></g>'
+    """
+    return HINT.sub(r"<g><title>\1</title>\2</g>", page)
+
+
 class RawPages(SphinxPostTransform):
     """Mend the HTML that cells put out: ours, and that of pandas."""
 
@@ -91,7 +103,8 @@ class RawPages(SphinxPostTransform):
     def run(self, **kwargs):
         for place, raw in enumerate(list(self.document.findall(nodes.raw))):
             if raw.get("format") == "html":
-                page = lighter(without_empty_headings(raw.astext()))
+                page = hints_for_anchors(without_empty_headings(raw.astext()))
+                page = lighter(page)
                 if "<svg" in page and not TIED.search(page):
                     page = with_own_ids(page, f"p{place}-")
                 raw.replace_self(nodes.raw("", page, format="html"))

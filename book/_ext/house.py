@@ -165,6 +165,25 @@ def _without_thebe(app, pagename, templatename, context, doctree):
         context[kind] = [each for each in context[kind] if not is_thebe(each)]
 
 
+def _deferred(app, pagename, templatename, context, doctree):
+    """Let no script hold up the first paint.
+
+    Deferred scripts run in their order once the page is there. Only the options of the
+    page, which a script within the page reads, stay ahead; and the page of the search
+    has scripts of its own that wait for nobody.
+    """
+
+    def later(script):
+        name = str(getattr(script, "filename", None) or "")
+        if not name or name.endswith("documentation_options.js"):
+            return script
+        settings = {**script.attributes, "defer": "defer"}
+        return type(script)(script.filename, priority=script.priority, **settings)
+
+    if pagename != "search":
+        context["script_files"] = [later(each) for each in context["script_files"]]
+
+
 class PrintedDrawings(SphinxPostTransform):
     """In the PDF, draw the same pictures with their scripts, as PDF."""
 
@@ -238,7 +257,8 @@ def setup(app):
     app.connect("config-inited", _define_macros)
     app.connect("builder-inited", _share_assets)
     app.connect("source-read", _glue_values)
-    app.connect("html-page-context", _without_thebe, priority=999)
+    app.connect("html-page-context", _without_thebe, priority=998)
+    app.connect("html-page-context", _deferred, priority=999)
     app.add_node(runtime)
     app.add_role("runtime", RuntimeRole())
     for transform in (

@@ -32,19 +32,24 @@ PACKAGES = {
 }
 
 
+KINDS = ("versions", "chapters", "results")
+MEASURED = "ak-measured"
+"""Class of the table in which a chapter says what it measured, against what."""
+
+
 class status_table(nodes.General, nodes.Element):
-    """The place of a table: ``kind`` is ``versions`` or ``chapters``."""
+    """The place of a table: ``kind`` is one of ``KINDS``."""
 
 
 class StatusDirective(SphinxDirective):
-    """``{status} versions`` or ``{status} chapters``."""
+    """``{status} versions``, ``{status} chapters`` or ``{status} results``."""
 
     required_arguments = 1
 
     def run(self):
         kind = self.arguments[0]
-        if kind not in ("versions", "chapters"):
-            raise self.error(f"status must be versions or chapters, got {kind!r}.")
+        if kind not in KINDS:
+            raise self.error(f"status must be one of {', '.join(KINDS)}, got {kind!r}.")
         return [status_table("", kind=kind)]
 
 
@@ -79,6 +84,25 @@ def contents(env) -> list[str]:
             p for p in env.toctree_includes.get(page, []) if p not in found
         ] + stack
     return found
+
+
+def results(env) -> list[tuple]:
+    """What each chapter measured: its page, then the entries of its own table."""
+    rows = []
+    for docname in contents(env):
+        for table in env.get_doctree(docname).findall(nodes.table):
+            if MEASURED not in table["classes"]:
+                continue
+            for row in next(iter(table.findall(nodes.tbody))).children:
+                cells = [nodes.inline("", "", *words(entry)) for entry in row.children]
+                rows.append((docname, *cells))
+    return rows
+
+
+def words(entry: nodes.entry) -> list[nodes.Node]:
+    """What the paragraphs of an entry of a table say, as copies."""
+    paragraphs = entry.findall(nodes.paragraph)
+    return [part.deepcopy() for each in paragraphs for part in each.children]
 
 
 def grid(headings, rows) -> nodes.table:
@@ -119,12 +143,19 @@ class FillStatus(SphinxPostTransform):
 
     def run(self, **kwargs):
         for node in list(self.document.findall(status_table)):
-            if node["kind"] == "versions":
-                node.replace_self(grid(["what", "version"], versions()))
-            else:
-                rows = [(link(r[0]), *r[1:]) for r in chapters(self.env)]
-                heads = ["chapter", "cells", "lines of code", "time to run"]
-                node.replace_self(grid(heads, rows))
+            node.replace_self(self.table(node["kind"]))
+
+    def table(self, kind: str) -> nodes.table:
+        """The table of one kind."""
+        if kind == "versions":
+            return grid(["what", "version"], versions())
+        if kind == "chapters":
+            heads = ["chapter", "cells", "lines of code", "time to run"]
+            found = chapters(self.env)
+        else:
+            heads = ["chapter", "what", "measured", "compared with"]
+            found = results(self.env)
+        return grid(heads, [(link(page), *entries) for page, *entries in found])
 
 
 def _again(app, env):

@@ -3,16 +3,32 @@
 (() => {
   const WIDE = ".ak-table, .ak-picture, .bd-article div.math, .bd-article .pst-scrollable-table-container, .bd-article pre, .bd-article .output";
   const scrolls = (box) => box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX !== "visible";
-  const mark = (box) => {
-    if (scrolls(box)) box.tabIndex = 0;
+  const set = (box, scrolling) => {
+    if (scrolling) box.tabIndex = 0;
     else if (box.tabIndex === 0) box.removeAttribute("tabindex");
   };
-  const boxes = document.querySelectorAll(WIDE);
-  const watch = new ResizeObserver((entries) => entries.forEach((entry) => mark(entry.target)));
+  // Measure all, then write: else the browser lays the page out anew for each box.
+  const mark = (boxes) => boxes.map((box) => [box, scrolls(box)]).forEach(([box, scrolling]) => set(box, scrolling));
+  const watch = new ResizeObserver((entries) => mark(entries.map((entry) => entry.target)));
+  const boxes = [...document.querySelectorAll(WIDE)];
   boxes.forEach((box) => watch.observe(box));
-  const again = () => boxes.forEach(mark);
   window.addEventListener("load", () => {
-    again();
-    window.MathJax?.startup?.promise?.then(again); // formulas are wide once they're set
+    window.MathJax?.startup?.promise?.then(() => mark(boxes)); // formulas are wide once they're set
   });
+})();
+
+/* Formulas are set some at a time, from the top: the page answers the reader meanwhile. */
+(() => {
+  const FORMULAS = ".math, .tex2jax_process, .mathjax_process, .output_area";
+  const AT_ONCE = 6;
+  const breath = () => new Promise((next) => setTimeout(next));
+  const outermost = (element) => !element.parentElement.closest(FORMULAS);
+  async function typeset() {
+    const all = [...document.querySelectorAll(FORMULAS)].filter(outermost);
+    for (let start = 0; start < all.length; start += AT_ONCE) {
+      await window.MathJax.typesetPromise(all.slice(start, start + AT_ONCE));
+      await breath();
+    }
+  }
+  if (window.MathJax) window.MathJax.startup = { pageReady: typeset };
 })();

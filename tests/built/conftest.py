@@ -1,5 +1,10 @@
-"""The site and the PDF as they were built, and a browser without network."""
+"""The site and the PDF as they were built, and a browser without network.
 
+``make test`` skips these tests, and says why, where there is nothing to look at or
+nothing to look with. ``make check`` sets ``AK_MUST_LOOK``: then that is a failure.
+"""
+
+import os
 import shutil
 from pathlib import Path
 
@@ -10,19 +15,52 @@ ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
 PDF = ROOT / "_build" / "latex" / "advanced-keras.pdf"
 PAGES = sorted((HTML / "book").glob("*.html"))
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+MUST_LOOK = bool(os.environ.get("AK_MUST_LOOK"))
+
+
+def chromium() -> str | None:
+    """Path of the browser, None if there is none."""
+    return next(filter(None, map(shutil.which, PROGRAMS)), None)
+
+
+def what_lacks(item) -> str:
+    """Why a test can't look; empty if it can."""
+    if item.path.stem == "test_pdf":
+        return "" if PDF.exists() else "the PDF is not built: make pdf"
+    if not PAGES:
+        return "the site is not built: make html"
+    if "browser" in item.fixturenames and not chromium():
+        return "Chromium is needed to look at the pages: install it"
+    return ""
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what can't look, or fail it where looking is the purpose."""
+    here = Path(__file__).parent
+    for item in items:
+        if not item.path.is_relative_to(here):
+            continue
+        lacks = what_lacks(item)
+        if lacks and not MUST_LOOK:
+            item.add_marker(pytest.mark.skip(reason=lacks))
+
+
+@pytest.fixture(autouse=MUST_LOOK)
+def _must_look(request):
+    """Fail a test that can't look, whatever else it would do."""
+    lacks = what_lacks(request.node)
+    assert not lacks, lacks
 
 
 @pytest.fixture(scope="session")
 def browser():
     """Headless Chromium."""
-    programs = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    program = next(filter(None, map(shutil.which, programs)), None)
-    assert program, "Chromium is needed to look at the pages: install it"
     quiet = "background-networking component-update sync gpu quic".split()
     arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{q}" for q in quiet)]
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=program, args=arguments, timeout=90_000
+        window = playwright.chromium.launch(
+            executable_path=chromium(), args=arguments, timeout=90_000
         )
-        yield chromium
-        chromium.close()
+        yield window
+        window.close()
