@@ -156,6 +156,15 @@ def html():
     print(f"\nThe book is at {BUILD / 'html' / 'index.html'}")
 
 
+def times():
+    """Record the times of the last build, against which ``make check`` compares."""
+    last = BUILD / "times.json"
+    if not last.exists():
+        raise Stop("no build has been timed: run make html first")
+    shutil.copy(last, ROOT / "book" / "times.json")
+    print(f"The times of {last} are now those of book/times.json")
+
+
 def links():
     """Follow every link of the book (the one command that needs the network)."""
     setup()
@@ -266,6 +275,7 @@ COMMANDS = {
     "notebooks": (notebooks, "write every chapter as an .ipynb file"),
     "bench": (bench, "measure the claims about speed, as ratios"),
     "check": (check, "look at the built site and PDF"),
+    "times": (times, "record how long each chapter took in the last make html"),
     "links": (links, "follow every link of the book (needs the network)"),
     "lock": (lock, "resolve the dependencies again into requirements.lock"),
     "setup": (setup, "only make the environment .venv"),

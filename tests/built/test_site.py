@@ -1,5 +1,6 @@
 """The built pages: served from themselves, silent, described, and fit for a phone."""
 
+import json
 import re
 from urllib.parse import urlparse
 
@@ -24,6 +25,17 @@ def test_every_page_of_the_contents_was_built():
     files = [c["file"] for part in toc["parts"] for c in part["chapters"]]
     assert {HTML / f"{f}.html" for f in [toc["root"], *files]} == set(PAGES)
     assert (HTML / "index.html").exists()
+
+
+def test_no_chapter_takes_twice_its_share_of_the_time():
+    # Shares of the whole, so that a slow machine is no failure. Ten seconds more are
+    # none either: a short chapter waits for the machine as long as a long one does.
+    before = json.loads((ROOT / "book" / "times.json").read_text())
+    now = json.loads((ROOT / "_build" / "times.json").read_text())
+    assert now.keys() == before.keys(), "make times records the times of new chapters"
+    pace = sum(now.values()) / sum(before.values())
+    limits = {name: 2 * pace * seconds + 10 for name, seconds in before.items()}
+    assert {n: s for n, s in now.items() if s > limits[n]} == {}
 
 
 @page_of_the_site

@@ -1,0 +1,120 @@
+"""Run the chapters that must be run before Sphinx reads them, several side by side.
+
+Sphinx reads one page after the other, and MyST-NB runs a chapter as it is read. But a
+chapter keeps only one core busy for much of its time: in Python, in Keras' tracing, in
+XLA's compiler. So what the cache doesn't know is run here first, ``ak_jobs`` chapters
+at a time, and put into the cache, where MyST-NB finds it. Whether a chapter was run
+here or there makes no difference to its outputs.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import tempfile
+from pathlib import Path, PurePath
+
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from jupyter_cache.executors.utils import single_nb_execution
+from myst_nb.core.read import create_nb_reader
+from sphinx.util import logging
+
+from fresh import is_chapter
+from pages import runtime_of
+
+ROOT = Path(__file__).resolve().parents[2]
+TIMES = ROOT / "book" / "times.json"
+"""Seconds of each chapter, as ``make times`` recorded them."""
+
+logger = logging.getLogger(__name__)
+
+
+def notebook_of(app, docname: str):
+    """The notebook as MyST-NB will see it, after what other extensions do to it."""
+    env, path = app.env, app.env.doc2path(docname)
+    source = [Path(path).read_text(encoding="utf-8")]
+    left_out = env.mystnb_config.execution_excludepatterns
+    if not is_chapter(source[0]) or any(map(PurePath(path).match, left_out)):
+        return None
+    app.emit("source-read", docname, source)
+    reader = create_nb_reader(path, env.myst_config, env.mystnb_config, source[0])
+    return reader and reader.read(source[0])
+
+
+def is_known(cache, notebook) -> bool:
+    """Whether the cache has the outputs of a notebook."""
+    try:
+        cache.match_cache_notebook(notebook)
+    except KeyError:
+        return False
+    return True
+
+
+def longest_first(docnames) -> list[str]:
+    """Chapters by their recorded time; unknown ones first, for they may be long."""
+    times = recorded()
+    return sorted(docnames, key=lambda d: (-times.get(Path(d).name, 1e9), d))
+
+
+def recorded() -> dict[str, float]:
+    """Seconds of each chapter when the times were last recorded."""
+    return json.loads(TIMES.read_text(encoding="utf-8"))
+
+
+def run(job):
+    """Run one notebook in an empty folder; in a process of its own."""
+    docname, notebook, timeout = job
+    with tempfile.TemporaryDirectory() as folder:
+        result = single_nb_execution(
+            notebook, cwd=folder, timeout=timeout, allow_errors=False
+        )
+    return docname, result.nb, result.time, result.exc_string
+
+
+def _run_ahead(app, env, docnames):
+    """Run what will be read and isn't known; keep what ran to its end."""
+    config = env.mystnb_config
+    if config.execution_mode != "cache" or app.config.ak_jobs < 2:
+        return
+    cache = get_cache(config.execution_cache_path)
+    jobs = []
+    for docname in longest_first(docnames):
+        notebook = notebook_of(app, docname)
+        if notebook is not None and not is_known(cache, notebook):
+            jobs.append((docname, notebook, config.execution_timeout))
+    # Whoever interrupts the build ends the workers: leaving `with` terminates them.
+    if len(jobs) > 1:
+        with multiprocessing.get_context("spawn").Pool(app.config.ak_jobs) as pool:
+            for result in pool.imap_unordered(run, jobs):
+                keep(cache, env, *result)
+
+
+def keep(cache, env, docname, notebook, seconds, error):
+    """Put a chapter that ran to its end into the cache; tell of one that did not."""
+    if error:
+        logger.warning("%s failed: %s", docname, error, type="mystnb", subtype="exec")
+        return
+    logger.info("Executed notebook %s in %.2f seconds", docname, seconds)
+    path = env.doc2path(docname)
+    record = CacheBundleIn(notebook, path, data={"execution_seconds": seconds})
+    cache.cache_notebook_bundle(record, check_validity=False, overwrite=True)
+
+
+def _write_times(app, exception):
+    """Leave the times of this build where ``make times`` finds them."""
+    if exception or app.builder.name != "html":
+        return
+    times = {d: runtime_of(app.env, d) for d in sorted(app.env.found_docs)}
+    times = {Path(d).name: round(s, 1) for d, s in times.items() if s is not None}
+    text = json.dumps(times, indent=2) + "\n"
+    (Path(app.outdir).parent / "times.json").write_text(text, encoding="utf-8")
+
+
+def setup(app):
+    """Connect to Sphinx."""
+    app.add_config_value("ak_jobs", min(2, os.cpu_count() or 1), "", [int])
+    app.connect("env-before-read-docs", _run_ahead)
+    app.connect("build-finished", _write_times)
+    return {"version": "1", "parallel_read_safe": False}
