@@ -1,11 +1,15 @@
 """What the build adds to pages: the line, metadata, notebooks, files beside them."""
 
 import base64
+import builtins
 import io
+import re
+import symtable
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import jupytext
 import nbformat
 import numpy as np
 import pytest
@@ -18,11 +22,18 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
 import accessible  # noqa: E402
+import fresh  # noqa: E402
+import house  # noqa: E402
 import notebooks  # noqa: E402
 import pages  # noqa: E402
 import status  # noqa: E402
 
 REPOSITORY = "https://github.com/owner/name"
+BOOK = {p.stem: p.read_text(encoding="utf-8") for p in (ROOT / "book").glob("*.md")}
+CHAPTERS = sorted(name for name, text in BOOK.items() if fresh.is_chapter(text))
+MEASURED = re.compile(
+    r"^```\{list-table\}\n:class: ak-measured\n(.*?)^```$", re.DOTALL | re.MULTILINE
+)
 
 
 def test_line_offers_time_notebook_and_source():
@@ -164,7 +175,7 @@ def test_a_tooltip_of_graphviz_is_no_link():
     assert mended == '<g><title>x &lt; y</title><path/></g><a href="#b">b</a>'
 
 
-def measured(*entries):
+def page_with_results(*entries):
     """A page with one table of results."""
     rows = [nodes.row("", *(nodes.entry("", nodes.paragraph("", e)) for e in entries))]
     group = nodes.tgroup("", nodes.thead(), nodes.tbody("", *rows), cols=3)
@@ -172,7 +183,7 @@ def measured(*entries):
 
 
 def test_results_of_all_chapters_are_gathered_in_the_order_of_the_book():
-    found = {"index": nodes.section(""), "a": measured("gap", "1e-6", "Keras")}
+    found = {"index": nodes.section(""), "a": page_with_results("gap", "1e-6", "Keras")}
     found["b"] = nodes.section("", nodes.table("", nodes.tgroup(cols=0)))
     env = SimpleNamespace(
         config=SimpleNamespace(root_doc="index"),
@@ -182,3 +193,66 @@ def test_results_of_all_chapters_are_gathered_in_the_order_of_the_book():
     ((page, *entries),) = status.results(env)
     assert page == "a"
     assert [entry.astext() for entry in entries] == ["gap", "1e-6", "Keras"]
+
+
+def measured(text):
+    """The rows of a chapter's only table of what was measured, the headings first."""
+    (table,) = MEASURED.findall(text)
+    rows = re.split(r"^\* - ", table, flags=re.MULTILINE)[1:]
+    return [re.split(r"^  - ", row, flags=re.MULTILINE) for row in rows]
+
+
+def names_asked_for(expression):
+    """The names that an expression must find in the chapter."""
+    table = symtable.symtable(expression, "expression", "eval")
+    names = {symbol.get_name() for symbol in table.get_symbols()}
+    inner = table.get_children()
+    while inner:
+        scope = inner.pop()
+        names |= {s.get_name() for s in scope.get_symbols() if s.is_global()}
+        inner += scope.get_children()
+    return names - set(dir(builtins))
+
+
+def names_bound(text):
+    """The names that the cells of a chapter bind, outside of functions and classes."""
+    names = set()
+    for cell in jupytext.reads(text, fmt="md:myst").cells:
+        if cell.cell_type == "code":
+            symbols = symtable.symtable(cell.source, "cell", "exec").get_symbols()
+            bound = (s for s in symbols if s.is_assigned() or s.is_imported())
+            names |= {s.get_name() for s in bound}
+    return names
+
+
+def test_names_of_expressions_are_found():
+    expression = "max(a[n] for n in [f(k) for k in rows]) + b.c"
+    assert names_asked_for(expression) == {"a", "b", "f", "rows"}
+    cell = (
+        "import x.y as z\nfor a, b in [(c, 1) for c in d]:\n    def e():\n        f = 1"
+    )
+    text = f"---\njupytext: {{}}\n---\n\n```{{code-cell}} ipython3\n{cell}\n```\n"
+    assert names_bound(text) == {"z", "a", "b", "e"}
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_chapter_says_what_was_measured(name):
+    headings, *rows = measured(BOOK[name])
+    assert [each.strip() for each in headings] == ["what", "measured", "compared with"]
+    assert 3 <= len(rows) <= 7
+    for row in rows:
+        assert len(row) == 3 and all(cell.strip() for cell in row)
+        assert house.EVALUATED.search(row[1]), row[0]
+    below = BOOK[name].split("\n## What was measured\n")[1]  # so it stands once
+    assert measured(below) == [headings, *rows]
+    after = set(re.findall(r"^## (.*)$", below, re.MULTILINE))
+    assert after <= {"Summary", "References"}
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_expressions_find_their_names_in_the_chapter(name):
+    bound = names_bound(BOOK[name])
+    for expression in house.EVALUATED.findall(BOOK[name]):
+        assert "\n" not in expression
+        missing = names_asked_for(expression) - bound
+        assert not missing, f"{expression} needs {missing}"
