@@ -156,6 +156,12 @@ def html():
     print(f"\nThe book is at {BUILD / 'html' / 'index.html'}")
 
 
+def reproduce(*arguments):
+    """Build the book twice from scratch, once disturbed, and compare."""
+    setup()
+    run(PYTHON, ROOT / "tools" / "reproduce.py", *arguments)
+
+
 def times():
     """Record the times of the last build, against which ``make check`` compares."""
     last = BUILD / "times.json"
@@ -275,6 +281,7 @@ COMMANDS = {
     "notebooks": (notebooks, "write every chapter as an .ipynb file"),
     "bench": (bench, "measure the claims about speed, as ratios"),
     "check": (check, "look at the built site and PDF"),
+    "reproduce": (reproduce, "build twice, once killed on the way; compare all bytes"),
     "times": (times, "record how long each chapter took in the last make html"),
     "links": (links, "follow every link of the book (needs the network)"),
     "lock": (lock, "resolve the dependencies again into requirements.lock"),

@@ -19,14 +19,11 @@ from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from jupyter_cache.executors.utils import single_nb_execution
 from myst_nb.core.read import create_nb_reader
+from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.util import logging
 
 from fresh import is_chapter
-from pages import runtime_of
-
-ROOT = Path(__file__).resolve().parents[2]
-TIMES = ROOT / "book" / "times.json"
-"""Seconds of each chapter, as ``make times`` recorded them."""
+from house import recorded
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +53,6 @@ def longest_first(docnames) -> list[str]:
     """Chapters by their recorded time; unknown ones first, for they may be long."""
     times = recorded()
     return sorted(docnames, key=lambda d: (-times.get(Path(d).name, 1e9), d))
-
-
-def recorded() -> dict[str, float]:
-    """Seconds of each chapter when the times were last recorded."""
-    return json.loads(TIMES.read_text(encoding="utf-8"))
 
 
 def run(job):
@@ -102,19 +94,26 @@ def keep(cache, env, docname, notebook, seconds, error):
     cache.cache_notebook_bundle(record, check_validity=False, overwrite=True)
 
 
+def _chapters(app) -> list[str]:
+    """The pages that were run, now or for the cache."""
+    has_run = NbMetadataCollector.get_exec_data
+    return [d for d in sorted(app.env.found_docs) if has_run(app.env, d)]
+
+
 def _write_times(app, exception):
     """Leave the times of this build where ``make times`` finds them."""
     if exception or app.builder.name != "html":
         return
-    times = {d: runtime_of(app.env, d) for d in sorted(app.env.found_docs)}
-    times = {Path(d).name: round(s, 1) for d, s in times.items() if s is not None}
+    data = {d: NbMetadataCollector.get_exec_data(app.env, d) for d in _chapters(app)}
+    times = {Path(d).name: round(found["runtime"], 1) for d, found in data.items()}
     text = json.dumps(times, indent=2) + "\n"
     (Path(app.outdir).parent / "times.json").write_text(text, encoding="utf-8")
 
 
 def setup(app):
     """Connect to Sphinx."""
-    app.add_config_value("ak_jobs", min(2, os.cpu_count() or 1), "", [int])
+    jobs = int(os.environ.get("AK_JOBS", min(2, os.cpu_count() or 1)))
+    app.add_config_value("ak_jobs", jobs, "", [int])
     app.connect("env-before-read-docs", _run_ahead)
     app.connect("build-finished", _write_times)
     return {"version": "1", "parallel_read_safe": False}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import sys
 from pathlib import Path
@@ -10,7 +11,6 @@ from pathlib import Path
 import matplotlib
 import yaml
 from docutils import nodes
-from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx import addnodes
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxRole
@@ -19,6 +19,8 @@ from advanced_keras.display import as_inline
 from advanced_keras.interactive import FOLDER as INTERACTIVE
 
 ROOT = Path(__file__).resolve().parents[2]
+TIMES = ROOT / "book" / "times.json"
+"""Seconds of each chapter, as ``make times`` recorded them."""
 
 BOLD = "b e f g h k q r s u v x y z E F H K Q R S V W X Y Z".split()
 MACROS = {
@@ -81,12 +83,26 @@ def _glue_values(app, docname, source):
     source[0] = body.rstrip() + "\n" + "\n".join([*cell, "```", ""])
 
 
+def recorded() -> dict[str, float]:
+    """Seconds of each chapter when the times were last recorded.
+
+    Pages show these and not the times of their own build: so the same book gives the
+    same pages. ``make check`` compares the two.
+    """
+    return json.loads(TIMES.read_text(encoding="utf-8"))
+
+
+def _remember_times(app, config):
+    """Write pages again when the recorded times change."""
+    config.ak_times = recorded()
+
+
 class runtime(nodes.Inline, nodes.TextElement):
     """The place of a chapter's measured running time."""
 
 
 class RuntimeRole(SphinxRole):
-    """``{runtime}`this chapter```: how long the cells of this chapter took."""
+    """``{runtime}`this chapter```: how long the cells of this chapter take."""
 
     def run(self):
         return [runtime(self.rawtext, docname=self.env.docname)], []
@@ -103,14 +119,13 @@ def in_words(seconds: float) -> str:
 
 
 class FillRuntime(SphinxPostTransform):
-    """Replace each :class:`runtime` by the time that the execution took."""
+    """Replace each :class:`runtime` by the recorded time."""
 
     default_priority = 400
 
     def run(self, **kwargs):
         for node in list(self.document.findall(runtime)):
-            data = NbMetadataCollector.get_exec_data(self.env, node["docname"]) or {}
-            seconds = data.get("runtime")
+            seconds = recorded().get(Path(node["docname"]).name)
             text = "an unmeasured time" if seconds is None else in_words(seconds)
             node.replace_self(nodes.Text(text))
 
@@ -254,7 +269,9 @@ def _draw_pdf(script: Path, target: Path) -> None:
 def setup(app):
     """Connect to Sphinx."""
     matplotlib.use("agg")
+    app.add_config_value("ak_times", {}, "env", [dict])
     app.connect("config-inited", _define_macros)
+    app.connect("config-inited", _remember_times)
     app.connect("builder-inited", _share_assets)
     app.connect("source-read", _glue_values)
     app.connect("html-page-context", _without_thebe, priority=998)

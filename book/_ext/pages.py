@@ -15,14 +15,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from docutils import nodes
-from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx import addnodes
 from sphinx.errors import ConfigError
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 import notebooks
 from fresh import is_chapter
-from house import in_words
+from house import in_words, recorded
 
 COLAB = "https://colab.research.google.com/github"
 LONGEST = 200  # letters of a description: search engines show about as many
@@ -69,18 +68,12 @@ def _buttons(app, config):
 # ---------------------------------------------------------- under the title
 
 
-def runtime_of(env, docname: str) -> float | None:
-    """Seconds that the cells of a chapter took when they were run."""
-    data = NbMetadataCollector.get_exec_data(env, docname) or {}
-    return data.get("runtime")
-
-
 def line(name: str, seconds: float | None, repository: str) -> str:
     """The line of a chapter as HTML.
 
     Args:
         name: of the chapter's file, without its ending.
-        seconds: that its cells took; None if they weren't run.
+        seconds: that its cells take; None if nobody has recorded it.
         repository: address at GitHub, or empty.
     """
     items = [] if seconds is None else [f"Runs in {in_words(seconds)}"]
@@ -106,8 +99,8 @@ class ChapterLine(SphinxPostTransform):
         title = self.document.next_node(nodes.title)
         if title is None or not is_chapter(source):
             return
-        seconds = runtime_of(self.env, docname)
-        page = line(Path(docname).name, seconds, self.config.ak_repository)
+        name = Path(docname).name
+        page = line(name, recorded().get(name), self.config.ak_repository)
         raw = nodes.raw("", page, format="html")
         title.parent.insert(title.parent.index(title) + 1, raw)
 

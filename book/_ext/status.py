@@ -1,6 +1,6 @@
 """The page that says what this copy was made with and how long each chapter took.
 
-No dates and no names of machines: the same book gives the same page, but for times.
+No dates and no names of machines: the same book gives the same page.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
 from fresh import code_of, is_chapter
-from house import in_words
-from pages import runtime_of
+from house import in_words, recorded
 
 PACKAGES = {
     "Keras": "keras",
@@ -61,15 +60,15 @@ def versions() -> list[tuple[str, str]]:
 
 def chapters(env) -> list[tuple[str, int, int, str]]:
     """Page, cells, lines of code and running time of each chapter, in order."""
-    rows = []
+    rows, times = [], recorded()
     for docname in contents(env):
         text = Path(env.doc2path(docname)).read_text(encoding="utf-8")
         if not is_chapter(text):
             continue
         cells = [c for c in reads(text, fmt="md:myst").cells if c.cell_type == "code"]
-        seconds = runtime_of(env, docname)
+        seconds = times.get(Path(docname).name)
         lines = sum(1 for each in code_of(text).splitlines() if each.strip())
-        spent = "not run" if seconds is None else in_words(seconds)
+        spent = "not recorded" if seconds is None else in_words(seconds)
         rows.append((docname, len(cells), lines, spent))
     return rows
 
