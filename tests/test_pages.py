@@ -256,3 +256,15 @@ def test_expressions_find_their_names_in_the_chapter(name):
         assert "\n" not in expression
         missing = names_asked_for(expression) - bound
         assert not missing, f"{expression} needs {missing}"
+
+
+def test_pictures_in_drawings_become_files(tmp_path):
+    data = base64.b64encode(b"\x89PNG" + bytes(accessible.SMALL)).decode()
+    small = base64.b64encode(b"\x89PNG").decode()
+    drawn = '<image xlink:href="data:image/png;base64,{}"/>'
+    page = drawn.format(data) + drawn.format(small)
+    mended = accessible.apart(page, tmp_path / "_images", "../_images")
+    (file,) = (tmp_path / "_images").iterdir()
+    assert base64.b64decode(data) == file.read_bytes()
+    assert f'xlink:href="../_images/{file.name}"' in mended
+    assert drawn.format(small) in mended

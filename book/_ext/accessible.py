@@ -7,12 +7,15 @@ every page.
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import re
+from pathlib import Path
 
 from docutils import nodes
 from PIL import Image
 from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util.osutil import relative_uri
 
 EMPTY_HEADING = re.compile(r"<th(\s[^>]*)?>\s*</th>")
 EMBEDDED_PNG = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
@@ -56,6 +59,33 @@ def lighter(page: str) -> str:
         return "data:image/webp;base64," + base64.b64encode(webp).decode()
 
     return EMBEDDED_PNG.sub(smaller, page)
+
+
+EMBEDDED = re.compile(r'xlink:href="data:image/(png|webp);base64,([A-Za-z0-9+/=\s]+)"')
+SHOWN = re.compile(r'_images/([^"?#]+)')
+SMALL = 4_000
+"""Bytes up to which a picture stays in the page: a request costs more."""
+
+
+def apart(page: str, folder: Path, address: str) -> str:
+    """Put the pictures inside drawings into files, so that the text comes first.
+
+    Args:
+        page: HTML with SVG drawings.
+        folder: where the files go; they are named by their content.
+        address: of that folder, seen from the page.
+    """
+
+    def as_file(match):
+        data = base64.b64decode(match[2])
+        if len(data) <= SMALL:
+            return match[0]
+        name = f"{hashlib.sha256(data).hexdigest()[:20]}.{match[1]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+        return f'xlink:href="{address}/{name}"'
+
+    return EMBEDDED.sub(as_file, page)
 
 
 IDENTITY = re.compile(r'(\sid="|href="#|url\(#)')
@@ -104,10 +134,28 @@ class RawPages(SphinxPostTransform):
         for place, raw in enumerate(list(self.document.findall(nodes.raw))):
             if raw.get("format") == "html":
                 page = hints_for_anchors(without_empty_headings(raw.astext()))
-                page = lighter(page)
+                page = apart(lighter(page), *self.pictures())
                 if "<svg" in page and not TIED.search(page):
                     page = with_own_ids(page, f"p{place}-")
                 raw.replace_self(nodes.raw("", page, format="html"))
+
+    def pictures(self) -> tuple[Path, str]:
+        """The folder of the pictures, and its address from this page."""
+        here = self.app.builder.get_target_uri(self.env.docname)
+        return Path(self.app.outdir, "_images"), relative_uri(here, "_images")
+
+
+def _drop_old_pictures(app, exception):
+    """Remove the pictures that no page shows any more."""
+    pages, folder = Path(app.outdir).rglob("*.html"), Path(app.outdir, "_images")
+    if exception or app.builder.name != "html" or not folder.is_dir():
+        return
+    shown = set()
+    for page in pages:
+        shown.update(SHOWN.findall(page.read_text(encoding="utf-8")))
+    for picture in folder.iterdir():
+        if picture.name not in shown:
+            picture.unlink()
 
 
 class ExerciseIds(SphinxPostTransform):
@@ -161,5 +209,6 @@ def setup(app):
     app.add_post_transform(ExerciseIds)
     app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
     app.add_node(nodes.entry, override=True, html=(visit_entry, depart_entry))
+    app.connect("build-finished", _drop_old_pictures)
     app.add_js_file("house.js", loading_method="defer")
     return {"version": "1", "parallel_read_safe": False}

@@ -4,6 +4,7 @@ import base64
 import gzip
 import os
 import re
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import nbclient
@@ -41,8 +42,8 @@ def anchors(soups):
 
 def targets(path, soup):
     """File and anchor of each link that stays inside the site."""
-    for tag in soup(["a", "link", "img", "script"]):
-        address = tag.get("href") or tag.get("src") or ""
+    for tag in soup(["a", "link", "img", "image", "script"]):
+        address = tag.get("href") or tag.get("src") or tag.get("xlink:href") or ""
         parts = urlsplit(address)
         if parts.scheme or parts.netloc or not address:
             continue
@@ -112,9 +113,12 @@ def test_a_downloaded_notebook_gives_what_the_page_shows(path, tmp_path):
 @pytest.mark.parametrize("path", PAGES, ids=lambda p: p.stem)
 def test_page_is_light(path, soups):
     weight = len(gzip.compress(path.read_bytes()))
-    for image in soups[path].select("article img[src]"):
-        if not image["src"].startswith("data:"):
-            weight += (path.parent / image["src"]).resolve().stat().st_size
+    inside = soups[path].find("article")
+    own = {tag["src"] for tag in inside.select("img[src]")}
+    own |= {tag["xlink:href"] for tag in inside("image")}
+    for address in own:
+        if not address.startswith("data:"):
+            weight += (path.parent / address).resolve().stat().st_size
     assert weight <= MOST
 
 
@@ -127,14 +131,27 @@ def test_page_says_what_it_is_about(path, soups):
     assert said["og:title"] and said["og:site_name"]
 
 
-def test_pictures_inside_a_page_can_be_decoded(soups):
+def is_picture(kind, data):
+    return data[1:4] == b"PNG" if kind == "png" else data[8:12] == b"WEBP"
+
+
+def test_pictures_can_be_decoded(soups):
     found = 0
     for path in PAGES:
         for kind, data in re.findall(
             r"data:image/(png|webp);base64,([\w+/=\s]+)", str(soups[path])
         ):
-            start = base64.b64decode(data)[:12]
-            good = start[1:4] == b"PNG" if kind == "png" else start[8:] == b"WEBP"
-            assert good, path
+            assert is_picture(kind, base64.b64decode(data)), path
             found += 1
-    assert found > 10
+    files = [*(HTML / "_images").glob("*.webp"), *(HTML / "_images").glob("*.png")]
+    assert all(is_picture(file.suffix[1:], file.read_bytes()) for file in files)
+    assert found > 10 and len(files) > 50
+
+
+def test_no_picture_is_left_from_an_earlier_build(soups):
+    used = {
+        Path(tag.get("xlink:href") or tag.get("src") or "").name
+        for soup in soups.values()
+        for tag in soup(["image", "img"])
+    }
+    assert {file.name for file in (HTML / "_images").iterdir()} <= used
