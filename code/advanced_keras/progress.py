@@ -25,7 +25,7 @@ from typing import Any
 
 import keras
 
-EVERY = 0.25
+EVERY = 0.5
 """Seconds between two drawings, at least."""
 
 LENGTH = 20
@@ -48,7 +48,7 @@ class Bar:
     Example:
         >>> with Bar("searching", 100) as bar:
         ...     for step in range(100):
-        ...         bar.move(step + 1, loss=1 / (step + 1))
+        ...         bar.move(loss=1 / (step + 1))
     """
 
     def __init__(self, label: str, total: int | None = None, after: float = 0.5):
@@ -60,7 +60,7 @@ class Bar:
             raise ValueError(f"after must be a number of seconds, got {after!r}.")
         self.label, self.total, self.after = label, total, after
         self.screen = _screen()
-        self._next = float("inf")
+        self._next, self._done = float("inf"), 0
 
     @property
     def watched(self) -> bool:
@@ -71,6 +71,7 @@ class Bar:
         if self.watched:
             self.close()  # of a run before, if that was interrupted
             self._first, self._next = None, time.perf_counter() + self.after
+            self._done = 0
             self.screen.open(self.close)
             if not self.after:
                 self._draw(0, {}, time.perf_counter())
@@ -79,22 +80,26 @@ class Bar:
     def __exit__(self, *_):
         self.close()
 
-    def move(self, done: float, note: str = "", **numbers: Any) -> None:
+    def move(self, done: float | None = None, note: str = "", **numbers: Any) -> None:
         """Say how far the run is. Most calls return at once: see ``EVERY``.
 
         Args:
-            done: units of work that are done, at most ``total``.
+            done: units of work that are done, at most ``total``; by default one more
+                than before.
             note: words to show, such as "epoch 2 of 9".
             numbers: what to show besides, such as ``loss=0.3``: scalars of any library,
                 turned into floats only when they are drawn.
         """
-        if not self.watched:
-            return
+        if self.watched:
+            self._go_to(done, note, lambda: numbers)
+
+    def _go_to(self, done, note, numbers):
         now = time.perf_counter()
+        self._done = done = self._done + 1 if done is None else done
         if self._first is None:  # takes longer than the others: Keras traces its step
             self._first = (done, now)
         if now >= self._next:
-            self._draw(done, numbers, now, note)
+            self._draw(done, numbers(), now, note)
 
     def close(self) -> None:
         """Take the bar away; a second time does nothing."""
@@ -162,10 +167,9 @@ def _behind(bar, iterable, numbers):
         yield from iterable
         return
     with bar:
-        for place, item in enumerate(iterable):
+        for item in iterable:
             yield item
-            due = numbers is not None and time.perf_counter() >= bar._next
-            bar.move(place + 1, **(numbers() if due else {}))
+            bar._go_to(None, "", numbers or dict)
 
 
 class Progress(keras.callbacks.Callback):
