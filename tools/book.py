@@ -232,6 +232,19 @@ def chapters():
     return [p for p in pages if "\nkernelspec:" in p.read_text(encoding="utf-8")]
 
 
+def chapter(*names):
+    """Run single chapters outside the book, results in ``_build/chapters``."""
+    known = {path.stem: path for path in chapters()}
+    if not names or not set(names) <= set(known):
+        raise Stop("name one or more of: make chapter ARGS=vae; " + " ".join(known))
+    setup()
+    target = BUILD / "chapters"
+    target.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        output = ["-o", target / (name + ".ipynb"), "--run-path", target]
+        run(BIN / "jupytext", "--to", "ipynb", "--execute", *output, known[name])
+
+
 def notebooks():
     """Write every chapter as an .ipynb file into notebooks/."""
     setup()
@@ -283,6 +296,7 @@ COMMANDS = {
     "test": (test, "run the tests of the package and of the book's machinery"),
     "pdf": (pdf, "build the book as a PDF (needs xelatex and latexmk)"),
     "lab": (lab, "open the chapters in JupyterLab"),
+    "chapter": (chapter, "run one chapter alone: make chapter ARGS=vae"),
     "notebooks": (notebooks, "write every chapter as an .ipynb file"),
     "bench": (bench, "measure the claims about speed, as ratios"),
     "check": (check, "look at the built site and PDF"),
