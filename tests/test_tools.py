@@ -144,6 +144,24 @@ def test_lock_is_replaced_only_when_it_is_whole(away, monkeypatch, capsys):
     assert not (away / "requirements.lock.new").exists()
 
 
+@pytest.mark.parametrize("names", [(), ("vae", "no_such_chapter")])
+def test_chapter_asks_for_names_that_exist(names, monkeypatch, capsys):
+    monkeypatch.setattr(book, "setup", lambda: pytest.fail("begun"))
+    status, printed = command("chapter", monkeypatch, capsys, *names)
+    assert status == 1
+    assert "name one or more of" in printed.err and " gan " in printed.err
+
+
+def test_chapter_runs_only_what_is_named(away, monkeypatch, capsys):
+    ran = []
+    monkeypatch.setattr(book, "setup", lambda: None)
+    monkeypatch.setattr(book, "chapters", lambda: [away / "vae.md", away / "gan.md"])
+    monkeypatch.setattr(book, "run", lambda *words: ran.append(words))
+    status, _ = command("chapter", monkeypatch, capsys, "gan")
+    assert status == 0 and len(ran) == 1
+    assert "--execute" in ran[0] and ran[0][-1] == away / "gan.md"
+
+
 def test_unknown_command_shows_the_list():
     done = subprocess.run(
         [sys.executable, ROOT / "tools" / "book.py", "htlm"],

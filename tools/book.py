@@ -7,6 +7,7 @@ to say which one is needed.
 
 import argparse
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -14,6 +15,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import trouble
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -93,6 +96,8 @@ def setup():
         return
     python = find_python()
     mark = lock_mark(version_of(python))
+    if trouble.disk(ROOT):
+        raise Stop(trouble.disk(ROOT))
     print(
         "Setting up .venv from requirements.lock (once; some minutes) ...", flush=True
     )
@@ -107,10 +112,23 @@ def setup():
 
 def install(python):
     """Create the environment, the locked packages, and ours in editable mode."""
-    run(python, "-m", "venv", VENV)
+    explained(python, "-m", "venv", VENV)
     pip = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run(*pip, "--no-deps", "--require-hashes", "-r", LOCK)
-    run(*pip, "--no-deps", "--no-build-isolation", "--editable", ROOT)
+    explained(*pip, "--no-deps", "--require-hashes", "-r", LOCK)
+    explained(*pip, "--no-deps", "--no-build-isolation", "--editable", ROOT)
+
+
+def explained(*command):
+    """Run a child that says at length why it fails; add the sentence that helps."""
+    heard = trouble.Ear()
+    try:
+        run(*command, stdout=heard, stderr=subprocess.STDOUT)
+    except Stop:
+        if trouble.why(heard.close()):
+            raise Stop(trouble.why(heard.close())) from None
+        raise
+    finally:
+        heard.close()
 
 
 # ------------------------------------------------------------------- the book
@@ -145,7 +163,9 @@ def discard(output):
 def jupyter_book(builder):
     """Build the book; each warning is an error, and all of them are shown."""
     strict = ["-n", "-W", "--keep-going"]
-    run(BIN / "jupyter-book", "build", ROOT, "--builder", builder, *strict)
+    if trouble.memory():
+        print("Note: " + trouble.memory(), flush=True)
+    explained(BIN / "jupyter-book", "build", ROOT, "--builder", builder, *strict)
 
 
 def html():
@@ -198,6 +218,7 @@ def test(*arguments):
     run(BIN / "ruff", "check", "--quiet", ".")
     run(BIN / "ruff", "format", "--check", "--quiet", ".")
     run(BIN / "lint-imports", "--no-cache")
+    run(BIN / "codespell")
     run(PYTHON, "-m", "pytest", *arguments)
 
 
@@ -225,6 +246,19 @@ def chapters():
     """The chapters that have cells."""
     pages = sorted((ROOT / "book").glob("*.md"))
     return [p for p in pages if "\nkernelspec:" in p.read_text(encoding="utf-8")]
+
+
+def chapter(*names):
+    """Run single chapters outside the book, results in ``_build/chapters``."""
+    known = {path.stem: path for path in chapters()}
+    if not names or not set(names) <= set(known):
+        raise Stop("name one or more of: make chapter ARGS=vae; " + " ".join(known))
+    setup()
+    target = BUILD / "chapters"
+    target.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        output = ["-o", target / (name + ".ipynb"), "--run-path", target]
+        run(BIN / "jupytext", "--to", "ipynb", "--execute", *output, known[name])
 
 
 def notebooks():
@@ -278,6 +312,7 @@ COMMANDS = {
     "test": (test, "run the tests of the package and of the book's machinery"),
     "pdf": (pdf, "build the book as a PDF (needs xelatex and latexmk)"),
     "lab": (lab, "open the chapters in JupyterLab"),
+    "chapter": (chapter, "run one chapter alone: make chapter ARGS=vae"),
     "notebooks": (notebooks, "write every chapter as an .ipynb file"),
     "bench": (bench, "measure the claims about speed, as ratios"),
     "check": (check, "look at the built site and PDF"),
@@ -311,6 +346,11 @@ def main():
         COMMANDS[chosen.command][0](*chosen.arguments)
     except Stop as stop:
         print(f"make {chosen.command}: {stop}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"make {chosen.command}: the disk is full: make room", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"make {chosen.command}: interrupted", file=sys.stderr)

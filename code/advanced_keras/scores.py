@@ -15,6 +15,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from advanced_keras.progress import progress
+
 CLASSES = 10
 
 
@@ -63,7 +65,7 @@ class Judge:
         trained = keras.Model(self.model.input, self.model.output["logits"])
         trained.compile(keras.optimizers.Adam(2e-3), loss)
         trained.optimizer.build(trained.trainable_variables)  # or fit traces twice
-        for _ in range(epochs):
+        for _ in progress(range(epochs), "training a judge"):
             place = order.permutation(len(digits.images))
             trained.fit(
                 digits.images[place],

@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from ..data.panel import Panel, _check_whole
+from ..progress import Progress
 from .classical import _check_factors, managed_portfolios
 from .model import FactorModel
 
@@ -258,7 +259,7 @@ def fit_autoencoder(
         epochs=epochs,
         steps_per_epoch=steps,
         shuffle=False,  # minibatches are shuffled already
-        callbacks=[stop],
+        callbacks=[stop, Progress("training an autoencoder")],
         verbose=0,
     )
     return Autoencoder(model, fitted.history)

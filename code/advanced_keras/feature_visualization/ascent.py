@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from ..progress import progress
 from . import checks
 
 EPSILON = 1e-12
@@ -226,7 +227,10 @@ class Ascent:
             start = np.repeat(np.clip(grey, 0, 1), len(filters), axis=0)
         images = tf.constant(self._fitting(start, len(filters)), tf.float32)
         history = []
-        for number in range(steps):
+        bar = progress(
+            range(steps), "climbing", numbers=lambda: {"utility": history[-1].mean()}
+        )
+        for number in bar:
             shift = rng.integers(-self.jitter, self.jitter + 1, size=2)
             now = rate * (1 - 0.9 * number / steps)
             images, utility = self._compiled(

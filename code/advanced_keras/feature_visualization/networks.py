@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from ..progress import Progress
 from . import checks
 from .scenes import Scenes, load_scenes
 
@@ -83,7 +84,12 @@ def _fit(network, train, epochs, batch_size=64, rate=3e-3):
     )
     network.optimizer.build(network.trainable_variables)  # or fit traces twice
     network.fit(
-        train.images, train.labels, batch_size=batch_size, epochs=epochs, verbose=0
+        train.images,
+        train.labels,
+        batch_size=batch_size,
+        epochs=epochs,
+        callbacks=[Progress("training a network of scenes")],
+        verbose=0,
     )
 
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ..progress import Bar
 from .losses import content_loss, gram, style_loss, total_variation
 
 EDGE = 0.02  # pixels start this far from 0 and 1, where the sigmoid is flat
@@ -168,9 +169,10 @@ class Painter:
         whole = isinstance(steps, (int, np.integer)) and not isinstance(steps, bool)
         if not whole or steps < 1:
             raise ValueError(f"steps must be an integer of at least 1, got {steps!r}.")
-        if self.optimizer == "lbfgs":
-            self._run_lbfgs(steps)
-        else:
+        with Bar("painting", steps) as self._bar:
+            if self.optimizer == "lbfgs":
+                self._run_lbfgs(steps)
+                return self.image
             for _ in range(steps):
                 gradient = self._evaluate(self.logits.value())
                 self.optimizer.apply([gradient], [self.logits])
@@ -179,6 +181,7 @@ class Painter:
     def _evaluate(self, logits):
         terms, gradient = self.objective.value_and_gradient(logits)
         self.history.append({name: float(value) for name, value in terms.items()})
+        self._bar.move(loss=self.history[-1]["loss"])
         return gradient
 
     def _run_lbfgs(self, steps):

@@ -8,6 +8,7 @@ from functools import cached_property
 import keras
 import numpy as np
 
+from advanced_keras.progress import progress
 from advanced_keras.translation.decoding import Decoding, cross_attention, decode_plain
 from advanced_keras.translation.text import (
     END,
@@ -130,7 +131,7 @@ build_transformer`.
             ValueError: if a sentence is longer than the model's length.
         """
         translations = []
-        for first in range(0, len(texts), batch_size):
+        for first in progress(range(0, len(texts), batch_size), "translating"):
             chunk = list(texts[first : first + batch_size])
             if width == 1:
                 ids = self.decode_greedy(chunk)
