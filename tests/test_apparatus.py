@@ -4,6 +4,7 @@ What a page promises is compared with what it is about: chapters, tests, the pac
 """
 
 import ast
+import doctest
 import importlib
 import pkgutil
 import re
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 from docutils import nodes
+from sphinx import addnodes
 
 import advanced_keras
 
@@ -319,6 +321,34 @@ def test_docstrings_become_what_autodoc_reads():
     assert ":param n: \\H." in text  # no list that begins with H
     assert "``(B, T)``" in text
     assert ":returns: The pair ``(a, b)``: both are \\|y\\|." in text
+
+
+@pytest.mark.parametrize("module", [gathered, notebooks, reference])
+def test_examples_of_the_extensions(module):
+    assert doctest.testmod(module).failed == 0
+
+
+def test_a_member_is_named_on_paper_and_told_on_the_site():
+    def described(kind, name, *inside):
+        signature = addnodes.desc_signature("", "", addnodes.desc_name("", name))
+        content = addnodes.desc_content("", *inside)
+        return addnodes.desc("", signature, content, objtype=kind)
+
+    says = [nodes.paragraph("", "What it is for.")]
+    layer = described(
+        "class",
+        "Layer",
+        *says,
+        addnodes.index(entries=[]),
+        described("method", "call", nodes.paragraph("", "Do it.")),
+        described("property", "rank", nodes.paragraph("", "How many.")),
+    )
+    content = layer.next_node(addnodes.desc_content)
+    reference.name_members(content)
+    words = [child.astext() for child in content.children]
+    assert words == ["What it is for.", "Members: call, rank."]
+    reference.name_members(content)
+    assert len(content.children) == 2
 
 
 def test_a_module_does_not_name_its_chapter_twice():

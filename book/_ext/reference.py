@@ -13,9 +13,13 @@ import re
 from pathlib import Path
 
 import yaml
+from docutils import nodes
+from sphinx import addnodes
 from sphinx.ext.napoleon import Config
 from sphinx.ext.napoleon.docstring import GoogleDocstring
 from sphinx.pycode import ModuleAnalyzer
+from sphinx.transforms import SphinxTransform
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.inspect import stringify_signature
 from sphinx.util.nodes import make_refnode
 
@@ -31,7 +35,7 @@ KERAS_OWN = frozenset(
     "save_own_variables load_own_variables".split()
 )
 MANY = 5  # chapters; what more of them use is used nearly everywhere
-LETTER = re.compile(r"^(\s+[\w*, ]+: )(?=[A-Za-z]{1,3}[.)](?:\s|$))")  # no list item
+LETTER = re.compile(r"^( +[\w*, ]+: )(?=[A-Za-z]{1,3}[.)](?:\s|$))", re.MULTILINE)
 SECTIONS = Config(
     napoleon_use_rtype=False,
     napoleon_custom_sections=[("Call arguments", "params_style")],
@@ -49,19 +53,22 @@ class Docstring(GoogleDocstring):
         return [("", "", lines)] if any(lines) else []
 
 
-def marked_up(line: str) -> str:
-    """A line of a docstring as reStructuredText.
+def marked_up(text: str) -> str:
+    r"""A docstring as reStructuredText.
 
-    One backtick means code in our docstrings, too; a bar and stars are what they are.
+    One backtick means code in our docstrings, too, and dollars mathematics; a bar and
+    stars are what they are.
 
-    >>> marked_up("`x` of |y|, **z, `a`; :class:`GAN`, ``b``")
-    '``x`` of \\\\|y\\\\|, \\\\*\\\\*z, ``a``; :class:`GAN`, ``b``'
+    >>> marked_up("`x` of |y|, **z, `a`; :class:`GAN`, ``b``, $m/s$")
+    '``x`` of \\|y\\|, \\*\\*z, ``a``; :class:`GAN`, ``b``, :math:`m/s`'
     """
-    parts = re.split(r"(``.+?``|:[\w:]+:`[^`]+`)", line)
+    text = LETTER.sub(r"\1\\", text)
+    text = re.sub(r"\$([^$`]+)\$", r":math:`\1`", text)
+    parts = re.split(r"(``.+?``|:[\w:]+:`[^`]+`)", text, flags=re.DOTALL)
     for place in range(0, len(parts), 2):  # outside of markup that is finished
-        text = re.sub(r"`([^`\n]+)`", r"``\1``", parts[place])
-        pieces = re.split(r"(``.+?``)", text)
-        pieces[::2] = [re.sub(r"(\*\*(?=\w)|\|)", escaped, p) for p in pieces[::2]]
+        inside = re.sub(r"`([^`\n]+)`", r"``\1``", parts[place])
+        pieces = re.split(r"(``.+?``)", inside)
+        pieces[::2] = [re.sub(r"\*\*(?=\w)|\|", escaped, p) for p in pieces[::2]]
         parts[place] = "".join(pieces)
     return "".join(parts)
 
@@ -87,7 +94,7 @@ def read(app, what, name, obj, options, lines):
         lines[:] = without_chapter(lines)
     if what == "data":
         lines[:] = constant(name) or lines
-    lines[:] = [LETTER.sub(r"\1\\", marked_up(line)) for line in lines]
+    lines[:] = marked_up("\n".join(lines)).split("\n")
     if what not in ("attribute", "data", "property"):  # these have no sections
         made = Docstring(lines, SECTIONS, app, what, name, obj, options)
         lines[:] = made.lines()
@@ -255,9 +262,96 @@ def chapters_of() -> dict[tuple[str, str], list[str]]:
     return found
 
 
+# ------------------------------------------------------- index, and the printed form
+
+MEMBERS = frozenset({"method", "classmethod", "staticmethod", "property", "attribute"})
+
+
+class ShortIndex(SphinxTransform):
+    """Functions, classes and constants are in the index, by the names of their modules.
+
+    A member is found with its class.
+    """
+
+    default_priority = 840  # right before Sphinx collects the entries
+
+    def apply(self, **kwargs):
+        for index in list(self.document.findall(addnodes.index)):
+            following = index.next_node(descend=False, siblings=True)
+            is_object = isinstance(following, addnodes.desc)
+            if is_object and following["objtype"] in MEMBERS:
+                index["entries"] = []
+            else:
+                index["entries"] = [
+                    (kind, text.replace("advanced_keras.", ""), *rest)
+                    for kind, text, *rest in index["entries"]
+                    if not (kind == "pair" and text.startswith("module;"))
+                ]
+
+
+class PrintedReference(SphinxPostTransform):
+    """On paper the reference is small, and has of members the names only."""
+
+    default_priority = 7
+    formats = ("latex",)
+
+    def run(self, **kwargs):
+        for file in list(self.document.findall(addnodes.start_of_file)):
+            if file["docname"].startswith("book/api/"):
+                for content in list(file.findall(addnodes.desc_content)):
+                    name_members(content)
+                file.insert(0, nodes.raw("", SMALL, format="latex"))
+                file.append(nodes.raw("", r"\endgroup", format="latex"))
+
+
+def name_members(content: addnodes.desc_content) -> None:
+    """Put one line with the names of its members in the place of a class's members."""
+    members = [
+        child
+        for child in content.children
+        if isinstance(child, addnodes.desc) and child["objtype"] in MEMBERS
+    ]
+    if not members:
+        return
+    line = nodes.paragraph("", "Members: ")
+    for place, member in enumerate(members):
+        name = member.next_node(addnodes.desc_name).astext()
+        line += [nodes.Text(", " if place else ""), nodes.literal("", name)]
+    line += nodes.Text(".")
+    kept = [child for child in content.children if child not in members]
+    targets = [child for child in kept if isinstance(child, addnodes.index)]
+    content.children = [child for child in kept if child not in targets]
+    content += line
+
+
+SMALL = r"\begingroup\aksmall "
+PREAMBLE = r"""
+\renewcommand{\sphinxstyleindexentry}[1]{#1}
+\makeatletter
+\newcommand{\ak@list}[2]{\leftmargin#1\labelwidth#1\advance\labelwidth-\labelsep
+  \topsep#2\partopsep0pt\parsep1pt\itemsep0pt}
+\newcommand{\aksmall}{\small\setlength{\parskip}{2pt plus 1pt}%
+  \def\@listi{\ak@list{\leftmargini}{2pt}}\let\@listI\@listi
+  \def\@listii{\ak@list{\leftmarginii}{1pt}}%
+  \def\@listiii{\ak@list{\leftmarginiii}{0pt}}%
+  \def\@listiv{\ak@list{\leftmarginiv}{0pt}}}
+\makeatother
+"""
+
+
+def print_small(app, config):
+    """What the printed reference and the index look like."""
+    elements = dict(config.latex_elements or {})
+    elements["preamble"] = elements.get("preamble", "") + PREAMBLE
+    config.latex_elements = elements
+
+
 def setup(app):
     """Connect to Sphinx."""
     app.setup_extension("sphinx.ext.autodoc")
+    app.connect("config-inited", print_small)
+    app.add_transform(ShortIndex)
+    app.add_post_transform(PrintedReference)
     app.connect("builder-inited", lambda app: chapters_of.cache_clear())
     app.connect("autodoc-process-docstring", read)
     app.connect("autodoc-process-signature", sign)
