@@ -31,7 +31,7 @@ PAGES = {
     for p in sorted(BOOK.rglob("*.md"))
 }
 CHAPTERS = {name: text for name, text in PAGES.items() if "{code-cell}" in text}
-LABELS = {
+LABELS = {"genindex"} | {
     label
     for text in PAGES.values()
     for label in re.findall(
