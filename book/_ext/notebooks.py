@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 from pathlib import Path
 
 import jupytext
@@ -18,11 +19,32 @@ from fresh import is_chapter
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# What only the book can resolve, and what stands in a notebook in its place.
+READABLE = [
+    (re.compile(r"^\([\w-]+\)=\n", re.MULTILINE), ""),
+    (re.compile(r"\{(?:term|index)\}`([^`<]+?)(?: <[^`]*>)?`"), r"\1"),
+    (re.compile(r"\{indexed\}`[^`]*`"), ""),
+    (re.compile(r"\{py:obj\}`~?(?:\w+\.)*(\w+)`"), r"`\1`"),
+]
+
+
+def readable(text: str) -> str:
+    """Text without the marks of glossary, index and reference.
+
+    >>> readable("A {term}`logit <logits>`{indexed}`logits`, {py:obj}`~a.gan.GAN`")
+    'A logit, `GAN`'
+    """
+    for mark, plainly in READABLE:
+        text = mark.sub(plainly, text)
+    return text
+
 
 def plain(text: str) -> nbformat.NotebookNode:
     """The notebook of a chapter: no outputs, the same ids whenever it is made."""
     notebook = jupytext.reads(text, fmt="md:myst")
     for place, cell in enumerate(notebook.cells):
+        if cell.cell_type == "markdown":
+            cell.source = readable(cell.source)
         key = f"{place}:{cell.source}".encode()
         cell.id = hashlib.sha256(key).hexdigest()[:8]
     notebook.nbformat, notebook.nbformat_minor = 4, 5

@@ -14,7 +14,7 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
 PDF = ROOT / "_build" / "latex" / "advanced-keras.pdf"
-PAGES = sorted((HTML / "book").glob("*.html"))
+PAGES = sorted((HTML / "book").rglob("*.html"))
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 MUST_LOOK = bool(os.environ.get("AK_MUST_LOOK"))
 

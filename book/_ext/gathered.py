@@ -1,0 +1,178 @@
+"""What the back of the book gathers: exercises, entries of the index, and tests.
+
+All exercises stand on one page, in the order of the book, each with its solution.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+from sphinx.util.nodes import process_index_entry
+from sphinx_exercise.nodes import is_exercise_node, is_solution_node
+
+from status import contents, link
+
+ROOT = Path(__file__).resolve().parents[2]
+SENTENCE = re.compile(r".*?[.?!](?=\s|$)", re.DOTALL)
+ENOUGH = 60  # letters; a shorter first sentence gets company
+
+
+class exercise_list(nodes.General, nodes.Element):
+    """The place of the list."""
+
+
+class ExercisesDirective(SphinxDirective):
+    """``{exercises}``: the list of all exercises and solutions."""
+
+    def run(self):
+        return [exercise_list("")]
+
+
+def beginning(paragraph: nodes.paragraph) -> list[nodes.Node]:
+    """The nodes of a paragraph up to the end of its first sentence, or a later one."""
+    found, length = [], 0
+    for child in paragraph.children:
+        if isinstance(child, addnodes.index | nodes.target):
+            continue
+        text = child.astext()
+        ends = [match.end() for match in SENTENCE.finditer(text)]
+        ends = [end for end in ends if length + end >= ENOUGH]
+        if isinstance(child, nodes.Text) and ends:
+            return [*found, nodes.Text(text[: ends[0]])]
+        found.append(child.deepcopy())
+        length += len(text)
+    return found
+
+
+def collect(app, doctree):
+    """Keep what the page needs of a chapter: labels, and how each exercise begins."""
+    env = app.env
+    solved = {n["target_label"]: n["label"] for n in doctree.findall(is_solution_node)}
+    rows = []
+    for node in doctree.findall(is_exercise_node):
+        begin = node.next_node(nodes.paragraph)
+        said = beginning(begin) if begin is not None else []
+        rows.append((node["label"], solved.get(node["label"]), said))
+    if rows:
+        kept(env)[env.docname] = rows
+
+
+def kept(env) -> dict:
+    """What was collected, by page."""
+    if not hasattr(env, "ak_exercises"):
+        env.ak_exercises = {}
+    return env.ak_exercises
+
+
+def purge(app, env, docname):
+    """Forget a page that is read again."""
+    kept(env).pop(docname, None)
+
+
+def to(label: str, words: str | None = None) -> addnodes.pending_xref:
+    """A link to a label, which shows its number if no words are given."""
+    return addnodes.pending_xref(
+        "",
+        nodes.inline("", words or label, classes=["std", "std-ref"]),
+        refdoc="book/solutions",
+        refdomain="std",
+        reftype="ref" if words else "numref",
+        reftarget=label,
+        refexplicit=bool(words),
+        refwarn=True,
+    )
+
+
+def entry(label, solution, said) -> nodes.list_item:
+    """One exercise: its number, its beginning, its solution."""
+    line = nodes.paragraph("", "", to(label), nodes.Text(": "), *said)
+    line += nodes.Text(" ")
+    line += to(solution, "Solution")
+    line += nodes.Text(".")
+    return nodes.list_item("", line)
+
+
+class FillExercises(SphinxPostTransform):
+    """Put the list in place, once all pages are read."""
+
+    default_priority = 3  # before references are resolved, here and in sphinx-exercise
+
+    def run(self, **kwargs):
+        found = kept(self.env)
+        for node in list(self.document.findall(exercise_list)):
+            parts = []
+            for docname in contents(self.env):
+                if docname in found:
+                    rows = [entry(*row) for row in found[docname]]
+                    parts.append(nodes.paragraph("", "", link(docname)))
+                    parts.append(nodes.bullet_list("", *rows, bullet="-"))
+            node.replace_self(parts)
+
+
+class IndexedRole(SphinxRole):
+    """``{indexed}`entry```: an entry of the index, and no text.
+
+    Sphinx's own ``{index}`` takes plain words into the text; what is code there, or
+    mathematics, gets its entry in this way.
+    """
+
+    def run(self):
+        name = f"index-{self.env.new_serialno('index')}"
+        target = nodes.target("", "", ids=[name])
+        self.inliner.document.note_explicit_target(target)
+        index = addnodes.index(entries=process_index_entry(self.text, name))
+        self.set_source_info(index)
+        return [index, target], []
+
+
+def defined_tests(path: Path) -> set[str]:
+    """Names of the test functions of a file."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return set(re.findall(r"^def (test_\w+)", text, flags=re.MULTILINE))
+
+
+class CheckedRole(SphinxRole):
+    """``{checked}`test_gan::test_it_learns```: a test, or a benchmark, that shows it.
+
+    The name of a test reads as a sentence, and is written as one. What does not exist
+    is an error of the build.
+    """
+
+    def run(self):
+        file, _, name = self.text.partition("::")
+        if file.startswith("bench_"):
+            known = not name and (ROOT / "benchmarks" / f"{file}.py").exists()
+        else:
+            known = name in defined_tests(ROOT / "tests" / f"{file}.py")
+        if not known:
+            where = f"{self.text!r} is no test and no benchmark of this book."
+            message = self.inliner.reporter.warning(where, line=self.lineno)
+            return [], [message]
+        shown = [nodes.literal("", file)]
+        if name:
+            sentence = name.removeprefix("test_").replace("_", " ")
+            shown.append(nodes.Text(f" ({sentence})"))
+        return shown, []
+
+
+def _again(app, env):
+    """The page is written anew when an exercise of any chapter may have changed."""
+    return [d for d in env.found_docs if d.endswith("/solutions")]
+
+
+def setup(app):
+    """Connect to Sphinx."""
+    app.add_node(exercise_list)
+    app.add_directive("exercises", ExercisesDirective)
+    app.add_role("indexed", IndexedRole())
+    app.add_role("checked", CheckedRole())
+    app.add_post_transform(FillExercises)
+    app.connect("doctree-read", collect)
+    app.connect("env-purge-doc", purge)
+    app.connect("env-updated", _again)
+    return {"version": "1", "parallel_read_safe": False}
