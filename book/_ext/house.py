@@ -15,8 +15,8 @@ from sphinx import addnodes
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxRole
 
+from advanced_keras import interactive
 from advanced_keras.display import as_inline
-from advanced_keras.interactive import FOLDER as INTERACTIVE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -149,10 +149,12 @@ class SharedAssets(SphinxPostTransform):
 
 def _share_assets(app):
     """Serve the scripts and styles of the widgets as files of the site."""
-    app.config.html_static_path.append(str(INTERACTIVE))
-    for path in sorted(INTERACTIVE.glob("*.js")):
-        app.add_js_file(path.name, loading_method="defer")
-        app.add_css_file(path.with_suffix(".css").name)
+    app.config.html_static_path.append(str(interactive.FOLDER))
+    first = 400  # scripts are loaded in the order of their priorities; 500 is usual
+    app.add_js_file(interactive.BASE.name, first, loading_method="defer")
+    for name in interactive.names():
+        app.add_js_file(f"{name}.js", loading_method="defer")
+        app.add_css_file(f"{name}.css")
 
 
 def _without_thebe(app, pagename, templatename, context, doctree):

@@ -9,25 +9,20 @@
     ["numbers", "Numbers", "Write the shapes in numbers"],
   ];
 
-  class Tracer extends HTMLElement {
-    // A page that is still being read shows us before our children are there.
-    connectedCallback() {
-      if (document.readyState !== "loading") this.start();
-      else document.addEventListener("DOMContentLoaded", () => this.start());
-    }
-
-    start() {
-      const json = this.querySelector(':scope > script[type="application/json"]');
-      if (!json || this.data) return;
-      this.data = JSON.parse(json.textContent);
+  class Tracer extends window.AkWidget {
+    build(data) {
+      this.data = data;
       this.parts = this.collect();
       this.outputs = this.consumers();
       this.opened = this.querySelector(".ak-opened:not([hidden])") !== null;
       this.buildBar();
       this.makeItems();
       this.listen();
+    }
+
+    attached() {
+      this.outside(window, "hashchange", () => this.fromAddress());
       this.fromAddress();
-      window.addEventListener("hashchange", () => this.fromAddress());
     }
 
     // -- what belongs to which step
@@ -308,8 +303,7 @@
     }
 
     toAddress(id) {
-      const notebook = this.closest(".jp-OutputArea, .output_area");
-      if (!notebook) history.replaceState(null, "", `#${this.prefix()}-${id}`);
+      if (!this.inNotebook) history.replaceState(null, "", `#${this.prefix()}-${id}`);
     }
 
     fromAddress() {
