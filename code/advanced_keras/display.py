@@ -152,7 +152,25 @@ def draw_dot(source: str, alt: str) -> Picture:
     with quiet_stderr():  # fontconfig comments on the machine's own settings
         svg = graph.draw(format="svg", prog="dot").decode()
         pdf = graph.draw(format="pdf", prog="dot")
-    return Picture(svg, pdf, alt)
+    return Picture(_for_pages(svg), pdf, alt)
+
+
+_TITLE = re.compile(r'(<g id="[^"]*" class="(?:graph|node)[^>]*>)\s*<title>.*?</title>')
+_ENDS = re.compile(r'(<g id="[^"]*" class="edge[^>]*)>\s*<title>(.*?)</title>')
+_TOOLTIP = re.compile(
+    r'<g id="a_[^"]*"><a xlink:title="([^"]*)">(.*?)</a>\s*</g>', re.DOTALL
+)
+
+
+def _for_pages(svg: str) -> str:
+    """Graphviz's SVG without what only Graphviz needs.
+
+    A name such as ``s1`` is no title that a reader should meet; of an edge the two
+    names become ``data-ends``. A tooltip is a title, and not a link that leads nowhere.
+    """
+    svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL).replace("&#45;", "-")
+    svg = _ENDS.sub(r'\1 data-ends="\2">', _TITLE.sub(r"\1", svg))
+    return _TOOLTIP.sub(r"<g><title>\1</title>\2</g>", svg)
 
 
 def mosaic(images, columns: int, gap: int = 1) -> np.ndarray:
@@ -342,6 +360,8 @@ class Table:
     def _html(self) -> str:
         def cell(tag, column, entry, align):
             side = {"l": "left", "r": "right", "c": "center"}[align]
+            if not entry.strip():
+                tag = "td"  # a heading without words names nothing
             text = html.escape(entry).replace("\n", "<br>")
             if tag == "td" and column in self.code and entry:
                 text = f"<code>{text}</code>"
@@ -417,11 +437,20 @@ def _tex(text: str) -> str:
     return "".join(special.get(c, c) for c in text)
 
 
+_IDENTITY = re.compile(r'(\sid="|href="#|url\(#)(?!trace-)')
+
+
 def as_inline(svg: str, alt: str) -> str:
-    """SVG text to stand in a page: no prologue, ``alt`` as label, ink as the text's."""
+    """SVG text to stand in a page: no prologue, ``alt`` as label, ink as the text's.
+
+    Its ids get a prefix made from the drawing: Matplotlib and Graphviz count from one
+    in each, and several stand in a notebook. Those of a trace are its own already.
+    """
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = body.replace(INK, "currentColor")
+    mark = hashlib.sha1((alt + body).encode()).hexdigest()[:8]
+    body = _IDENTITY.sub(rf"\g<1>p{mark}-", body)
     label = html.escape(alt, quote=True)
     return body.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).strip()
 

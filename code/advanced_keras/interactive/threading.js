@@ -102,7 +102,7 @@
       this.setting = { leading: [...leading], features, units, use_bias };
       this.row = Math.floor(product(leading) / 3);
       this.select.selectedIndex = this.data.cases.indexOf(chosen);
-      this.build();
+      this.offer();
     }
 
     // Take away leading axes from the front, or put new ones there.
@@ -116,7 +116,7 @@
         this.limits.unshift(this.data.greatest);
       }
       this.ownSizes();
-      this.build();
+      this.offer();
     }
 
     ownSizes() {
@@ -124,7 +124,8 @@
       this.free.selected = true;
     }
 
-    build() {
+    // A slider for each size of the setting.
+    offer() {
       const { leading, features, units } = this.setting;
       this.radio[leading.length].checked = true;
       this.sizes.replaceChildren(

@@ -13,6 +13,8 @@
     build(data) {
       this.data = data;
       this.parts = this.collect();
+      this.anchor = this.querySelector(".ak-closed svg g.graph").id;
+      this.yieldIds();
       this.outputs = this.consumers();
       this.opened = this.querySelector(".ak-opened:not([hidden])") !== null;
       this.buildBar();
@@ -44,10 +46,15 @@
       return parts.filter((part) => part.steps.every((id) => id in this.data.steps));
     }
 
+    // A trace that is shown twice has its ids twice: they belong to the first.
+    yieldIds() {
+      for (const part of this.querySelectorAll("svg [id]"))
+        if (document.getElementById(part.id) !== part) part.removeAttribute("id");
+    }
+
     // An edge stands for the call that it feeds and the call that it comes from.
     endsOf(edge) {
-      const title = edge.querySelector("title");
-      const ends = title ? title.textContent.split("->") : [];
+      const ends = edge.dataset.ends.split("->");
       return ends.map((end) => end.trim().split(":")[0]).reverse();
     }
 
@@ -298,17 +305,14 @@
 
     // -- the address: #trace-1a2b3c4d-s3 opens step s3 of this trace
 
-    prefix() {
-      return this.querySelector(".ak-closed svg g.graph").id;
-    }
-
     toAddress(id) {
-      if (!this.inNotebook) history.replaceState(null, "", `#${this.prefix()}-${id}`);
+      if (!this.inNotebook) history.replaceState(null, "", `#${this.anchor}-${id}`);
     }
 
     fromAddress() {
       const match = location.hash.match(/^#(trace-[0-9a-f]+)-(s\d+)$/);
-      if (!match || match[1] !== this.prefix() || !(match[2] in this.data.steps)) return;
+      if (!match || match[1] !== this.anchor || !(match[2] in this.data.steps)) return;
+      if (!this.contains(document.getElementById(this.anchor))) return; // the first answers
       this.choose([match[2]], this);
       this.scrollIntoView({ block: "start" });
     }
