@@ -16,26 +16,10 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxRole
 
 from advanced_keras import interactive
+from advanced_keras._notation import MACROS
 from advanced_keras.display import as_inline
 
 ROOT = Path(__file__).resolve().parents[2]
-
-BOLD = "b e f g h k q r s u v x y z E F H K Q R S V W X Y Z".split()
-MACROS = {
-    **{letter: rf"\mathbf{{{letter}}}" for letter in BOLD},
-    "hbar": r"\bar{\mathbf{h}}",
-    "ybar": r"\bar{\mathbf{y}}",
-    "yhat": r"\hat{\mathbf{y}}",
-    "xhat": r"\hat{\mathbf{x}}",
-    "tt": "t",
-    "ll": "l",
-    "loss": r"\mathcal{L}",
-    "softmax": r"\operatorname{softmax}",
-    "reals": r"\mathbb{R}",
-    "ip": r"^{(\mathbf{i})}",
-}
-"""The notation of the book, defined once for the pages and the PDF."""
-
 
 def latex_macros() -> str:
     """The macros as LaTeX; a letter keeps its meaning as an accent outside math."""

@@ -28,7 +28,7 @@ def build_whole():
 def a_step():
     model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
     model.compile("sgd", "mse")
-    maths = {"loss = self._compute_loss(": r"\loss(\theta), \yhat"}
+    maths = {"loss = self._compute_loss(": r"\loss(\bar\x), \yhat"}
     batch = np.ones((4, 2)), np.ones((4, 1))
     return record_step(model, batch, maths=maths, anchor="one")
 
@@ -46,12 +46,14 @@ OUTPUTS = {
     ],
     "film": [lambda: film(np.zeros((3, 2, 2)), "abc", "A film.")],
     "latent": [a_plane],
+    "stepper": [a_step],
 }
 LIVE = {
     "tracer": ".ak-tracer-bar",
     "threading": ".ak-threading-live",
     "film": "input",
     "latent": ".ak-latent-live",
+    "stepper": ".ak-live",
 }
 
 
@@ -120,11 +122,17 @@ def test_the_tracers_of_a_notebook_answer_each_by_itself(notebook):
     assert notebook.problems == []
 
 
+def test_a_formula_of_a_notebook_has_no_macro_of_ours(notebook):
+    formula = notebook.page.locator("ak-stepper .ak-live .ak-maths").first
+    expected = r"\({\mathcal{L}}(\bar{\mathbf{x}}), {\hat{\mathbf{y}}}\)"
+    assert formula.text_content() == expected
+
+
 def test_a_widget_that_comes_back_into_view_goes_on(notebook):
     """JupyterLab takes cells that are out of sight off the page, and puts them back."""
     page = notebook.page
     found = page.evaluate(
-        """() => ["tracer", "threading", "film", "latent"].map(name => {
+        """() => ["tracer", "threading", "film", "latent", "stepper"].map(name => {
           const widget = document.querySelector(`ak-${name}`);
           const place = widget.parentNode;
           const before = widget.innerHTML;
@@ -133,7 +141,7 @@ def test_a_widget_that_comes_back_into_view_goes_on(notebook):
           return before === widget.innerHTML;
         })"""
     )
-    assert found == [True] * 4
+    assert found == [True] * 5
     film_ = page.locator("ak-film").first
     film_.get_by_role("button").click()
     assert film_.get_by_role("button").inner_text() == "Pause"

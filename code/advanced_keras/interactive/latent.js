@@ -191,7 +191,7 @@
       const place = `z = (${here.map(number).join(", ")})`;
       const found = this.nearest(here);
       const near = found
-        ? `The nearest code is that of a ${found.label}, ${found.distance.toFixed(2)} away.`
+        ? `The nearest code is of class ${found.label}, ${found.distance.toFixed(2)} away.`
         : "";
       return { place, near };
     }

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
+from .._notation import written_out
 from ..display import INK, PALETTE, Picture, Table, show, table
 from .recorder import Event
 from .values import Product
@@ -187,7 +188,7 @@ def table_of(record: StepRecord, *, silent: bool, maths: bool = False) -> Table:
 def formula(record: StepRecord, event: Event) -> str:
     """What a line is in mathematics, as a page's MathJax reads it, or nothing."""
     latex = record.maths.get(event.id)
-    return "" if latex is None else rf"\({latex}\)"
+    return "" if latex is None else rf"\({written_out(latex)}\)"
 
 
 def words(record: StepRecord) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from .._notation import written_out
 from ..display import PALETTE
 from ..interactive import widget
 from .picture import by_name, counts, in_words, number, table_of
@@ -39,6 +40,7 @@ def data_of(record: StepRecord) -> dict[str, Any]:
     last line of its statement, and ``callers``, the events that are waiting for it.
     """
     functions = list(dict.fromkeys(event.function for event in record.events))
+    maths = {key: written_out(latex) for key, latex in record.maths.items()}
     products = {each.id: each for e in record.events for each in e.produces}
     runs = Counter(_place(event) for event in record.events)
     seen: Counter = Counter()
@@ -53,7 +55,7 @@ def data_of(record: StepRecord) -> dict[str, Any]:
                 "line": event.line,
                 "end": event.line + event.text.count("\n"),
                 "callers": [each.index for each in stack],
-                "maths": record.maths.get(event.id),
+                "maths": maths.get(event.id),
                 "taped": event.tapes > 0 and event.kind != "exit",
                 "title": f"{event.function}, line {event.line}",
                 "notes": _notes(event, tapes, seen[_place(event)], runs[_place(event)]),
