@@ -89,6 +89,17 @@ def test_two_graphs_share_no_id_and_say_no_names_of_graphviz():
     assert soup.select_one("g.edge")["data-ends"] == "a->b"
 
 
+def test_a_formula_in_a_table_is_typeset_and_counts_as_long_as_it_looks():
+    rows = [(r"\boldsymbol{\Theta}_1 < \alpha", "some ten words_")]
+    shown = display.table(rows, ["f", "w"], maths=["f"])._repr_mimebundle_()
+    cell = BeautifulSoup(shown["text/html"], "html.parser").td
+    assert cell.get_text() == r"\(\boldsymbol{\Theta}_1 < \alpha\)"
+    assert cell.find_parent("div", class_="tex2jax_process")
+    assert rf"${rows[0][0]}$ & some ten words\_" in shown["text/latex"]
+    first, second = re.findall(r"p\{([\d.]+)", shown["text/latex"])
+    assert float(first) < float(second)
+
+
 def test_a_heading_without_words_is_a_cell():
     shown = display.table([("a", 1)], ["", "count"])._repr_mimebundle_()["text/html"]
     row = BeautifulSoup(shown, "html.parser").thead.tr

@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 from keras import layers
 
 from advanced_keras.tracing import trace, trace_model, trace_source
-from advanced_keras.tracing.tracer import describe
+from advanced_keras.tracing.tracer import TALLEST, describe
 
 
 def build_part():
@@ -116,6 +116,43 @@ def test_parts_made_in_the_function_are_always_shown():
     assert len(soup.select(".ak-closed g.step")) == 4
     dotted = [len(soup.select(f".ak-{k} g.edge")) for k in ("closed", "opened")]
     assert dotted == [2, 4]  # opened: also actual to formal, and the way back
+
+
+def build_skip():
+    x = start = keras.Input((4,), name="x")
+    for number in range(12):
+        x = layers.Activation("tanh", name=f"bend_{number}")(x)
+    return keras.Model(start, layers.Add()([x, start]))
+
+
+def size(drawn):
+    width, height = re.search(r'width="(.*?)pt" height="(.*?)pt"', drawn.svg).groups()
+    return float(width), float(height)
+
+
+def test_on_paper_a_long_chain_stands_in_columns():
+    def chain():
+        x = first = keras.Input((4,), name="x")
+        for number in range(12):
+            x = layers.Activation("tanh", name=f"bend_{number}")(x)
+        return keras.Model(first, x)
+
+    drawn = trace(chain).tracer()
+    (wide, tall), (_, before) = size(drawn.printed()), size(drawn.closed)
+    assert before > TALLEST >= tall and wide < 450
+    steps = [
+        len(re.findall('class="node step', d.svg))
+        for d in (drawn.closed, drawn.printed())
+    ]
+    assert steps == [13, 13]
+    shown = drawn._repr_mimebundle_()["application/pdf"]
+    assert shown == drawn.printed()._repr_mimebundle_()["application/pdf"]
+
+
+def test_on_paper_a_short_chain_and_a_graph_with_forks_stay_as_they_are():
+    for builder in (build_part, build_skip):
+        drawn = trace(builder).tracer()
+        assert drawn.printed() is drawn.closed
 
 
 def test_masks_are_left_out_unless_asked_for():

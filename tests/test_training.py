@@ -33,6 +33,7 @@ from advanced_keras.training import (
     record_step,
     train_by_hand,
 )
+from advanced_keras.training.picture import printed_table
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(50, 6)).astype("float32")
@@ -1449,6 +1450,13 @@ def test_mathematics_stands_with_its_lines():
     assert [text for text in found if text] == [rf"\({plain}\)", r"\(v < w\)"] * 2
     assert record.table().columns == ["line", "statement", "makes", "changes"]
     assert len(record.to_dict()["maths"]) == 4
+    paper = record._repr_mimebundle_()["text/latex"]
+    assert paper.count(r"\loss = x v") == paper.count("$v < w$") == 2
+    assert paper.count(r"\texttt{half:}") == 2 and "b = " not in paper
+    printed = printed_table(record)
+    assert [row[0] for row in printed.rows] == ["", "7", "9"] * 2
+    assert printed.rows[2][1] == "v.assign_sub(0.5 * slope)"
+    assert printed.rows[2][3].startswith("changes 1 of 1 in ")
     json.dumps(record.to_dict(), allow_nan=False)
 
 

@@ -317,12 +317,13 @@ class Table:
         columns: the headings, as many as a row has entries.
         align: one letter a column, ``l``, ``r`` or ``c``; numbers right by default.
         code: names of the columns that are set in the font of code.
+        maths: names of the columns whose entries are formulas in LaTeX.
 
     Raises:
         ValueError: if a row has another length than ``columns``.
     """
 
-    def __init__(self, rows, columns, align=None, code=()):
+    def __init__(self, rows, columns, align=None, code=(), maths=()):
         self.columns = [str(column) for column in columns]
         rows = [tuple(row) for row in rows]
         for index, row in enumerate(rows):
@@ -337,7 +338,7 @@ class Table:
                 f"align must have {len(self.columns)} letters, got {self.align!r}."
             )
         self.rows = [tuple(str(entry) for entry in row) for row in rows]
-        self.code = frozenset(code)
+        self.code, self.maths = frozenset(code), frozenset(maths)
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         return {
@@ -365,6 +366,8 @@ class Table:
             text = html.escape(entry).replace("\n", "<br>")
             if tag == "td" and column in self.code and entry:
                 text = f"<code>{text}</code>"
+            if tag == "td" and column in self.maths and entry:
+                text = rf"\({text}\)"
             keep = " text-nowrap" if len(entry) <= 14 else ""
             return f'<{tag} class="text-{side}{keep}">{text}</{tag}>'
 
@@ -373,22 +376,37 @@ class Table:
             return f"<tr>{''.join(cell(tag, *each) for each in cells)}</tr>"
 
         body = "".join(line("td", row) for row in self.rows)
+        # under this class a page's MathJax looks for formulas
+        typeset = " tex2jax_process" if self.maths else ""
         return (
-            '<div class="ak-table"><table class="table">'
+            f'<div class="ak-table{typeset}"><table class="table">'
             f"<thead>{line('th', self.columns)}</thead><tbody>{body}</tbody>"
             "</table></div>"
         )
 
+    def _as_printed(self, row) -> list[str]:
+        """Entries about as long as they are printed: a command is one sign."""
+        sign = re.compile(r"\\[A-Za-z]+|[{}_^]|\\.")
+        return [
+            sign.sub(lambda m: "x" * m[0][1:].isalpha(), entry)
+            if column in self.maths
+            else entry
+            for column, entry in zip(self.columns, row, strict=True)
+        ]
+
     def _latex(self) -> str:
-        def line(entries, code):
-            return " & ".join(
-                rf"\texttt{{{_tex(entry)}}}" if column in code else _tex(entry)
-                for column, entry in zip(self.columns, entries, strict=True)
-            )
+        def cell(column, entry):
+            if column in self.maths and entry:
+                return f"${entry}$"
+            text = _tex(entry)
+            return rf"\texttt{{{text}}}" if column in self.code else text
+
+        def line(entries):
+            return " & ".join(map(cell, self.columns, entries))
 
         head = " & ".join(rf"\textbf{{{_tex(c)}}}" for c in self.columns)
-        body = "\n".join(line(row, self.code) + r" \\" for row in self.rows)
-        widths = _column_widths([self.columns, *self.rows])
+        body = "\n".join(line(row) + r" \\" for row in self.rows)
+        widths = _column_widths([self.columns, *map(self._as_printed, self.rows)])
         ragged = {"l": r"\raggedright", "r": r"\raggedleft", "c": r"\centering"}
         spec = "".join(
             rf">{{{ragged[a]}\arraybackslash}}p{{{w:.3f}\linewidth}}"
@@ -402,9 +420,9 @@ class Table:
         )
 
 
-def table(rows, columns, align=None, code=()) -> Table:
+def table(rows, columns, align=None, code=(), maths=()) -> Table:
     """A :class:`Table` of ``rows`` under the headings ``columns``."""
-    return Table(rows, columns, align=align, code=code)
+    return Table(rows, columns, align=align, code=code, maths=maths)
 
 
 def _alignment(rows, width: int) -> str:

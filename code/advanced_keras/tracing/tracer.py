@@ -8,6 +8,8 @@ tensor ``data-step="s3"``, and the graph carries the ids by itself.
 from __future__ import annotations
 
 import ast
+import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from pygments import highlight
@@ -23,8 +25,12 @@ if TYPE_CHECKING:
     from . import Trace
 
 
+TALLEST = 600.0
+"""Points: a higher graph would shrink on paper until nobody can read it."""
+
+
 class Tracer:
-    """A trace as a widget; on paper, its graph.
+    """A trace as a widget; on paper, its graph, a long chain in columns.
 
     Args:
         trace: what to show.
@@ -53,10 +59,18 @@ class Tracer:
         words = f"{self.alt} Nested models are opened."
         return draw_dot(self.trace.dot(expand=True), words)
 
+    def printed(self) -> Picture:
+        """The graph on paper: a chain that is higher than a page in columns."""
+        height = float(re.search(r'height="([\d.]+)pt"', self.graph.svg)[1])
+        if height <= TALLEST or self.graph is self.opened:
+            return self.graph
+        columns = picture.folded(self.trace, math.ceil(height / TALLEST))
+        return self.graph if columns is None else draw_dot(columns, self.alt)
+
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         return {
             "text/html": self.html(),
-            "application/pdf": self.graph._repr_mimebundle_()["application/pdf"],
+            "application/pdf": self.printed()._repr_mimebundle_()["application/pdf"],
             "text/plain": str(self.trace),
         }
 
