@@ -21,6 +21,7 @@ from advanced_keras.display import as_inline
 
 ROOT = Path(__file__).resolve().parents[2]
 
+
 def latex_macros() -> str:
     """The macros as LaTeX; a letter keeps its meaning as an accent outside math."""
     lines = []
