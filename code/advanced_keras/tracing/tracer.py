@@ -96,10 +96,10 @@ def steps_of(trace: Trace) -> list[Step]:
 def describe(trace: Trace) -> dict[str, Any]:
     """What the script needs to know, as plain lists and dicts.
 
-    ``steps`` maps an id to what its line did, in words (``says``), and to the steps
-    that its arguments came from (``inputs``). For a call of a nested model ``opens``
-    lists the steps inside, and ``binds`` says which actual tensor stands for which
-    formal one.
+    ``steps`` maps an id to the ``name`` of what it made, to what its line did, in
+    words (``says``), and to the steps that its arguments came from (``inputs``). For
+    a call of a nested model ``opens`` lists the steps inside, and ``binds`` says which
+    actual tensor stands for which formal one.
     """
     steps = steps_of(trace)
     shown = {step.id for step in steps}
@@ -108,6 +108,9 @@ def describe(trace: Trace) -> dict[str, Any]:
         "name": trace.name,
         "steps": {
             step.id: {
+                "name": ", ".join(
+                    picture.tensor_text(trace, o.id) for o in step.outputs
+                ),
                 "says": says(trace, step),
                 "inputs": [e.step for e in picture.visible(trace, step)],
                 "inside": step.inside,
@@ -139,11 +142,21 @@ def _bound(trace: Trace, step: Step, edge: Edge) -> dict[str, str]:
 def says(trace: Trace, step: Step) -> str:
     """A step in a sentence, for the line below the panels and for screen readers."""
     made = ", ".join(_made(trace, step, output) for output in step.outputs)
+    several = len(step.outputs) > 1
     if not step.inputs:
-        return f"{_place(step)}{made} is an input."
-    inputs = picture.inputs_text(trace, step)
-    call = picture.call_text(step)
-    return f"{_place(step)}{made} comes from {call}, {inputs}."
+        return f"{_place(step)}{made} {'are inputs' if several else 'is an input'}."
+    edges = picture.visible(trace, step)
+    given = ", ".join(_given(trace, edge) for edge in edges)
+    call = f"{picture.call_text(step)} with {given}"
+    if several or step.outputs[0].names:
+        return f"{_place(step)}{made} {'come' if several else 'comes'} from {call}."
+    shape = picture.shape_text(step.outputs[0], trace.style)
+    return f"{_place(step)}{call} makes a tensor {shape} without a name."
+
+
+def _given(trace: Trace, edge: Edge) -> str:
+    tensor = picture.tensor_text(trace, edge.tensor)
+    return f"{tensor} as {picture.argument_text(trace, edge)}"
 
 
 def _place(step: Step) -> str:
