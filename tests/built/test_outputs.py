@@ -1,5 +1,6 @@
 """Widgets as a notebook gets them: several outputs, each with its style and scripts."""
 
+import re
 from types import SimpleNamespace
 
 import keras
@@ -25,6 +26,25 @@ def build_whole():
     return keras.Model(y, z * 2)
 
 
+def build_twice():
+    """A model that is called on its own result."""
+    part_in = keras.Input((4,), name="part_in")
+    part = keras.Model(part_in, layers.Dense(4, name="inner")(part_in), name="part")
+    x = keras.Input((4,), name="x")
+    once = part(x)
+    twice = part(once)
+    return keras.Model(x, twice + once)
+
+
+def build_nested_twice():
+    """A model in a model in a model."""
+    part = build_part()
+    m = keras.Input((4,), name="m")
+    middle = keras.Model(m, keras.ops.relu(part(m)), name="middle")
+    x = keras.Input((4,), name="x")
+    return keras.Model(x, middle(x))
+
+
 def a_step():
     model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
     model.compile("sgd", "mse")
@@ -40,7 +60,12 @@ def a_plane():
 
 
 OUTPUTS = {
-    "tracer": [lambda: trace(build_whole), lambda: trace(build_part)],
+    "tracer": [
+        lambda: trace(build_whole),
+        lambda: trace(build_part),
+        lambda: trace(build_twice),
+        lambda: trace(build_nested_twice),
+    ],
     "threading": [
         lambda: threading_explorer({"c": (("d",), threading_steps((3,), 4, 2))})
     ],
@@ -112,7 +137,7 @@ def test_no_two_pictures_of_a_notebook_share_an_id(notebook):
 
 def test_the_tracers_of_a_notebook_answer_each_by_itself(notebook):
     page = notebook.page
-    for number in range(4):
+    for number in range(8):
         widget = page.locator("ak-tracer").nth(number)
         widget.locator("[data-step]").first.click()
         assert widget.locator("g.step.ak-chosen").count() >= 1
@@ -120,6 +145,44 @@ def test_the_tracers_of_a_notebook_answer_each_by_itself(notebook):
     arrow = page.locator("ak-tracer").first.locator(".ak-closed g.edge").first
     assert arrow.get_attribute("aria-label").startswith("Arrow from y to z")
     assert notebook.problems == []
+
+
+def walk(widget, start, action):
+    """The names at the front of a walk, press by press, until it is complete."""
+    names = widget.locator("[data-step] code")
+    widget.locator("[data-step]").filter(
+        has=widget.page.locator("code", has_text=re.compile(f"^{start}$"))
+    ).first.click()
+    status, way = widget.locator(".ak-tracer-status"), []
+    for _ in range(12):
+        widget.locator(f"[data-action={action}]").click()
+        if "complete" in status.inner_text():
+            return way, status.inner_text()
+        way.append(widget.locator("[data-step].ak-front code").all_inner_texts())
+    raise AssertionError(f"no end after {way} of {names.all_inner_texts()}")
+
+
+def test_a_walk_leaves_a_nested_model_by_the_call_that_led_into_it(notebook):
+    widget = notebook.page.locator("ak-tracer").nth(2)
+    assert walk(widget, "once", "back")[0] == [["x"]]
+    widget.locator("[data-action=open]").click()
+    way, end = walk(widget, "once", "back")
+    assert way == [["inner"], ["part_in"], ["x"]]
+    assert end == "x is an input: the walk is complete."
+    way, _ = walk(widget, "twice", "back")
+    assert way == [*way[:2], ["once"], *way[:2], ["x"]]
+    # the other way: from `once` into the second call and through the sum
+    way, end = walk(widget, "once", "forward")
+    assert way[0] == ["part_in", "add"] and way[-1] == ["add"] and ["twice"] in way
+    assert end == "Nothing uses add any further: the walk is complete."
+
+
+def test_a_walk_goes_through_two_levels_of_nested_models(notebook):
+    widget = notebook.page.locator("ak-tracer").nth(3)
+    widget.locator("[data-action=open]").click()
+    way, end = walk(widget, "middle", "back")
+    assert [names[0] for names in way] == ["relu", "part", "inner", "x", "m", "x"]
+    assert "input" in end and notebook.problems == []
 
 
 def test_a_formula_of_a_notebook_has_no_macro_of_ours(notebook):
