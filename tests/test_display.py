@@ -61,13 +61,49 @@ def test_figure_is_the_same_each_time():
     assert first == second
 
 
-def test_two_figures_on_a_page_share_no_clip_path():
-    def clips(alt):
-        return set(
-            re.findall(r'clipPath id="(\w+)"', display.show(a_figure(), alt).svg)
-        )
+def ids_of(svg):
+    return set(re.findall(r'\sid="([^"]+)"', svg))
 
-    assert clips("one") and not clips("one") & clips("two")
+
+def test_two_figures_on_a_page_share_no_id_and_keep_their_references():
+    first, second = a_figure(), a_figure()
+    second.axes[0].set_xlabel("epoch")  # drawn otherwise, said alike
+    svgs = [display.show(figure, "a line").svg for figure in (first, second)]
+    assert not ids_of(svgs[0]) & ids_of(svgs[1])
+    for svg in svgs:
+        used = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', svg)
+        used = {name for pair in used for name in pair if name}
+        assert used and used <= ids_of(svg)
+        assert "clip-path" in svg
+
+
+def test_two_graphs_share_no_id_and_say_no_names_of_graphviz():
+    first, second = (
+        display.draw_dot(f'digraph {{ a -> b [label="{x}"]; a [tooltip="A & b"] }}', x)
+        for x in ("one", "two")
+    )
+    assert ids_of(first.svg) and not ids_of(first.svg) & ids_of(second.svg)
+    soup = BeautifulSoup(first.svg, "html.parser")
+    assert [title.get_text() for title in soup.find_all("title")] == ["A & b"]
+    assert soup.find("a") is None
+    assert soup.select_one("g.edge")["data-ends"] == "a->b"
+
+
+def test_a_formula_in_a_table_is_typeset_and_counts_as_long_as_it_looks():
+    rows = [(r"\boldsymbol{\Theta}_1 < \alpha", "some ten words_")]
+    shown = display.table(rows, ["f", "w"], maths=["f"])._repr_mimebundle_()
+    cell = BeautifulSoup(shown["text/html"], "html.parser").td
+    assert cell.get_text() == r"\(\boldsymbol{\Theta}_1 < \alpha\)"
+    assert cell.find_parent("div", class_="tex2jax_process")
+    assert rf"${rows[0][0]}$ & some ten words\_" in shown["text/latex"]
+    first, second = re.findall(r"p\{([\d.]+)", shown["text/latex"])
+    assert float(first) < float(second)
+
+
+def test_a_heading_without_words_is_a_cell():
+    shown = display.table([("a", 1)], ["", "count"])._repr_mimebundle_()["text/html"]
+    row = BeautifulSoup(shown, "html.parser").thead.tr
+    assert [cell.name for cell in row.find_all(recursive=False)] == ["td", "th"]
 
 
 def test_figure_is_closed_after_it_was_shown():

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from advanced_keras import interactive
 
-NAMES = sorted(path.stem for path in interactive.FOLDER.glob("*.js"))
+NAMES = interactive.names()
+BASE = interactive.BASE.read_text()
+
+
+def bare(code):
+    """The lines of a script without comments."""
+    code = re.sub(r"/\*.*?\*/|^//.*?$", "", code, flags=re.DOTALL | re.MULTILINE)
+    return [line.strip() for line in code.splitlines() if line.strip()]
+
+
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),
     lambda some: st.lists(some, max_size=3) | st.dictionaries(st.text(), some),
@@ -25,16 +34,27 @@ def test_assets_bring_the_style_and_the_script(name):
     assert style.name == "style" and style["data-ak-asset"] == name
     assert script.name == "script" and script["data-ak-asset"] == name
     assert style.string == (interactive.FOLDER / f"{name}.css").read_text()
-    assert script.string == (interactive.FOLDER / f"{name}.js").read_text()
+    own = (interactive.FOLDER / f"{name}.js").read_text()
+    assert script.string == BASE + own
+
+
+def test_each_script_but_the_shared_one_is_a_widget():
+    scripts = {path.stem for path in interactive.FOLDER.glob("*.js")}
+    assert {*NAMES} == scripts - {"base"} and len(NAMES) == 5
+    with pytest.raises(ValueError, match="got 'base'"):
+        interactive.assets("base")
+
+
+def test_a_second_shared_script_changes_nothing():
+    """The widgets of an earlier output are of the first one's class."""
+    assert bare(BASE)[:2] == ["(() => {", "if (window.AkWidget) return;"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_script_stops_where_its_element_is_known(name):
     """In a notebook each output brings it again."""
     code = (interactive.FOLDER / f"{name}.js").read_text()
-    bare = re.sub(r"/\*.*?\*/|^//.*?$", "", code, flags=re.DOTALL | re.MULTILINE)
-    lines = [line.strip() for line in bare.splitlines() if line.strip()]
-    assert lines[:2] == [
+    assert bare(code)[:2] == [
         "(() => {",
         f'if (customElements.get("ak-{name}")) return;',
     ]
@@ -42,8 +62,9 @@ def test_a_script_stops_where_its_element_is_known(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_assets_load_nothing_and_end_no_element(name):
-    for kind, end in (("js", "</script"), ("css", "</style")):
-        text = (interactive.FOLDER / f"{name}.{kind}").read_text()
+    style = (interactive.FOLDER / f"{name}.css").read_text()
+    script = BASE + (interactive.FOLDER / f"{name}.js").read_text()
+    for text, end in ((script, "</script"), (style, "</style")):
         assert end not in text.lower()
         for load in ("import(", "fetch(", "XMLHttpRequest", "@import", "url("):
             assert load not in text

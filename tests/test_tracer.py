@@ -1,5 +1,7 @@
 """The widget of a trace: what is tied to what, and what stands without scripts."""
 
+import base64
+import io
 import json
 import re
 
@@ -7,9 +9,10 @@ import keras
 import pytest
 from bs4 import BeautifulSoup
 from keras import layers
+from pypdf import PdfReader
 
 from advanced_keras.tracing import trace, trace_model, trace_source
-from advanced_keras.tracing.tracer import describe
+from advanced_keras.tracing.tracer import TALLEST, describe
 
 
 def build_part():
@@ -85,8 +88,27 @@ def test_description_has_what_a_walk_needs():
     assert steps["s2"]["binds"] == [bound]
     assert [s["inside"] for s in steps.values()][:4] == [None] * 3 + ["m1"]
     assert steps["s1"]["says"] == "Line 4: y (B, 4) is an input."
-    says = "Line 6: z (B, 3) comes from part (Functional), x ← y."
+    assert steps["s2"]["name"] == "z" and steps["s5"]["name"] == "inner"
+    says = "Line 6: z (B, 3) comes from part (Functional) with y as x."
     assert steps["s2"]["says"] == says
+
+
+def test_tensors_without_a_name_and_several_at_once_are_said_in_words():
+    def build():
+        x = keras.Input((4,), name="x")
+        first, second = keras.ops.split(x, 2, axis=-1)
+        return keras.Model(x, keras.ops.relu(first) + second)
+
+    steps = describe(trace(build))["steps"]
+    assert [step["says"] for step in steps.values()] == [
+        "Line 2: x (B, 4) is an input.",
+        "Line 3: first (B, 2), second (B, 2) come from split with x as x.",
+        "Line 4: relu with first as x makes a tensor (B, 2) without a name.",
+        "Line 4: add with relu as x1, second as x2 makes a tensor (B, 2) without a "
+        "name.",
+    ]
+    names = [step["name"] for step in steps.values()]
+    assert names == ["x", "first, second", "relu", "add"]
 
 
 def test_every_step_is_in_the_graph_that_shows_it():
@@ -116,6 +138,43 @@ def test_parts_made_in_the_function_are_always_shown():
     assert len(soup.select(".ak-closed g.step")) == 4
     dotted = [len(soup.select(f".ak-{k} g.edge")) for k in ("closed", "opened")]
     assert dotted == [2, 4]  # opened: also actual to formal, and the way back
+
+
+def build_skip():
+    x = start = keras.Input((4,), name="x")
+    for number in range(12):
+        x = layers.Activation("tanh", name=f"bend_{number}")(x)
+    return keras.Model(start, layers.Add()([x, start]))
+
+
+def size(drawn):
+    width, height = re.search(r'width="(.*?)pt" height="(.*?)pt"', drawn.svg).groups()
+    return float(width), float(height)
+
+
+def test_on_paper_a_long_chain_stands_in_columns():
+    def chain():
+        x = first = keras.Input((4,), name="x")
+        for number in range(12):
+            x = layers.Activation("tanh", name=f"bend_{number}")(x)
+        return keras.Model(first, x)
+
+    drawn = trace(chain).tracer()
+    (wide, tall), (_, before) = size(drawn.printed()), size(drawn.closed)
+    assert before > TALLEST >= tall and wide < 450
+    steps = [
+        len(re.findall('class="node step', d.svg))
+        for d in (drawn.closed, drawn.printed())
+    ]
+    assert steps == [13, 13]
+    paper = base64.b64decode(drawn._repr_mimebundle_()["application/pdf"])
+    assert float(PdfReader(io.BytesIO(paper)).pages[0].mediabox.height) == tall
+
+
+def test_on_paper_a_short_chain_and_a_graph_with_forks_stay_as_they_are():
+    for builder in (build_part, build_skip):
+        drawn = trace(builder).tracer()
+        assert drawn.printed() is drawn.closed
 
 
 def test_masks_are_left_out_unless_asked_for():

@@ -931,3 +931,60 @@ def test_random_graphs(program):
 
 def test_it_is_a_trace():
     assert isinstance(trace(chain), Trace)
+
+
+# -- models that are no chain of assignments
+
+
+def build_sequential():
+    model = keras.Sequential(name="grown")
+    model.add(keras.Input((4,)))
+    if True:
+        model.add(layers.Dense(3, name="first"))
+    for width in (2, 1):
+        model.add(layers.Dense(width))
+    return model
+
+
+def build_with_sequential():
+    body = keras.Sequential([layers.Dense(3), layers.Dense(2)], name="body")
+    x = keras.Input((4,), name="x")
+    y = body(x)
+    return body, keras.Model(x, y)
+
+
+def test_a_sequential_is_read_where_its_layers_are_added():
+    found = trace(build_sequential)
+    assert [step.line for step in found.steps] == [3, 5, 7, 7]
+    assert [step.shape[-1] for step in found.steps] == [4, 3, 2, 1]
+    assert all(step.calls == 1 for step in found.steps)
+
+
+def test_a_sequential_that_is_called_is_a_nested_model():
+    found = trace(build_with_sequential)
+    assert [step.label for step in found.steps] == ["x", "y"]
+    assert len(found.all_steps) == 5
+
+
+class OwnCall(keras.Model):
+    def call(self, x):
+        return x
+
+
+@pytest.mark.parametrize(
+    ("builder", "why"),
+    [
+        (OwnCall, "the call of its OwnCall is ordinary Python"),
+        (lambda: OwnCall(), "the call of its OwnCall is ordinary Python"),
+        (lambda: keras.Sequential([layers.Dense(1)]), "Sequential isn't built yet"),
+    ],
+)
+def test_a_model_without_a_graph_is_refused_with_the_reason(builder, why):
+    with pytest.raises(ValueError, match=f"got none from .*: .*{why}"):
+        trace(builder)
+
+
+@pytest.mark.parametrize("made", [build_sequential, OwnCall, lambda: layers.Dense(1)])
+def test_a_finished_model_is_no_builder(made):
+    with pytest.raises(TypeError, match=r"built already: read it with trace_model"):
+        trace(made())

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
+from advanced_keras._notation import MACROS, written_out
 from advanced_keras.display import Picture, use_style
 from advanced_keras.training import (
     FEATURES,
@@ -32,6 +33,7 @@ from advanced_keras.training import (
     record_step,
     train_by_hand,
 )
+from advanced_keras.training.picture import printed_table
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(50, 6)).astype("float32")
@@ -1441,13 +1443,30 @@ def test_mathematics_stands_with_its_lines():
     record = recorded(maths=maths)
     rows = [row for row in told(record)["events"] if row["maths"]]
     assert [row["line"] for row in rows] == [7, 9, 7, 9]
-    assert [row["maths"] for row in rows] == [*maths.values()] * 2
+    plain = r"{\mathcal{L}} = x v"  # a notebook lacks the macros of the book
+    assert [row["maths"] for row in rows] == [plain, "v < w"] * 2
     cells = page_of(record).find(class_="tex2jax_process").tbody("tr")
     found = [row("td")[2].get_text() for row in cells]
-    assert [text for text in found if text] == [r"\(\loss = x v\)", r"\(v < w\)"] * 2
+    assert [text for text in found if text] == [rf"\({plain}\)", r"\(v < w\)"] * 2
     assert record.table().columns == ["line", "statement", "makes", "changes"]
     assert len(record.to_dict()["maths"]) == 4
+    paper = record._repr_mimebundle_()["text/latex"]
+    assert paper.count(r"\loss = x v") == paper.count("$v < w$") == 2
+    assert paper.count(r"\texttt{half:}") == 2 and "b = " not in paper
+    printed = printed_table(record)
+    assert [row[0] for row in printed.rows] == ["", "7", "9"] * 2
+    assert printed.rows[2][1] == "v.assign_sub(0.5 * slope)"
+    assert printed.rows[2][3].startswith("changes 1 of 1 in ")
     json.dumps(record.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize("name", MACROS)
+def test_a_formula_is_written_out(name):
+    body = MACROS[name]
+    open_ = body[0] == "^" or "operator" in body
+    full = body if open_ else f"{{{body}}}"
+    plain = written_out(rf"\bar\{name} + \{name}\alpha_\{name} \{name}s")
+    assert plain == rf"\bar{full} + {full}\alpha_{full} \{name}s"  # another name
 
 
 def test_a_line_that_only_calls_keeps_its_formula():

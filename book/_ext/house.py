@@ -15,28 +15,13 @@ from sphinx import addnodes
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxRole
 
+from advanced_keras import interactive
+from advanced_keras._notation import MACROS
 from advanced_keras.display import as_inline
-from advanced_keras.interactive import FOLDER as INTERACTIVE
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMES = ROOT / "book" / "times.json"
 """Seconds of each chapter, as ``make times`` recorded them."""
-
-BOLD = "b e f g h k q r s u v x y z E F H K Q R S V W X Y Z".split()
-MACROS = {
-    **{letter: rf"\mathbf{{{letter}}}" for letter in BOLD},
-    "hbar": r"\bar{\mathbf{h}}",
-    "ybar": r"\bar{\mathbf{y}}",
-    "yhat": r"\hat{\mathbf{y}}",
-    "xhat": r"\hat{\mathbf{x}}",
-    "tt": "t",
-    "ll": "l",
-    "loss": r"\mathcal{L}",
-    "softmax": r"\operatorname{softmax}",
-    "reals": r"\mathbb{R}",
-    "ip": r"^{(\mathbf{i})}",
-}
-"""The notation of the book, defined once for the pages and the PDF."""
 
 
 def latex_macros() -> str:
@@ -164,10 +149,12 @@ class SharedAssets(SphinxPostTransform):
 
 def _share_assets(app):
     """Serve the scripts and styles of the widgets as files of the site."""
-    app.config.html_static_path.append(str(INTERACTIVE))
-    for path in sorted(INTERACTIVE.glob("*.js")):
-        app.add_js_file(path.name, loading_method="defer")
-        app.add_css_file(path.with_suffix(".css").name)
+    app.config.html_static_path.append(str(interactive.FOLDER))
+    first = 400  # scripts are loaded in the order of their priorities; 500 is usual
+    app.add_js_file(interactive.BASE.name, first, loading_method="defer")
+    for name in interactive.names():
+        app.add_js_file(f"{name}.js", loading_method="defer")
+        app.add_css_file(f"{name}.css")
 
 
 def _without_thebe(app, pagename, templatename, context, doctree):

@@ -152,7 +152,25 @@ def draw_dot(source: str, alt: str) -> Picture:
     with quiet_stderr():  # fontconfig comments on the machine's own settings
         svg = graph.draw(format="svg", prog="dot").decode()
         pdf = graph.draw(format="pdf", prog="dot")
-    return Picture(svg, pdf, alt)
+    return Picture(_for_pages(svg), pdf, alt)
+
+
+_TITLE = re.compile(r'(<g id="[^"]*" class="(?:graph|node)[^>]*>)\s*<title>.*?</title>')
+_ENDS = re.compile(r'(<g id="[^"]*" class="edge[^>]*)>\s*<title>(.*?)</title>')
+_TOOLTIP = re.compile(
+    r'<g id="a_[^"]*"><a xlink:title="([^"]*)">(.*?)</a>\s*</g>', re.DOTALL
+)
+
+
+def _for_pages(svg: str) -> str:
+    """Graphviz's SVG without what only Graphviz needs.
+
+    A name such as ``s1`` is no title that a reader should meet; of an edge the two
+    names become ``data-ends``. A tooltip is a title, and not a link that leads nowhere.
+    """
+    svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL).replace("&#45;", "-")
+    svg = _ENDS.sub(r'\1 data-ends="\2">', _TITLE.sub(r"\1", svg))
+    return _TOOLTIP.sub(r"<g><title>\1</title>\2</g>", svg)
 
 
 def mosaic(images, columns: int, gap: int = 1) -> np.ndarray:
@@ -299,12 +317,13 @@ class Table:
         columns: the headings, as many as a row has entries.
         align: one letter a column, ``l``, ``r`` or ``c``; numbers right by default.
         code: names of the columns that are set in the font of code.
+        maths: names of the columns whose entries are formulas in LaTeX.
 
     Raises:
         ValueError: if a row has another length than ``columns``.
     """
 
-    def __init__(self, rows, columns, align=None, code=()):
+    def __init__(self, rows, columns, align=None, code=(), maths=()):
         self.columns = [str(column) for column in columns]
         rows = [tuple(row) for row in rows]
         for index, row in enumerate(rows):
@@ -319,7 +338,7 @@ class Table:
                 f"align must have {len(self.columns)} letters, got {self.align!r}."
             )
         self.rows = [tuple(str(entry) for entry in row) for row in rows]
-        self.code = frozenset(code)
+        self.code, self.maths = frozenset(code), frozenset(maths)
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         return {
@@ -342,9 +361,13 @@ class Table:
     def _html(self) -> str:
         def cell(tag, column, entry, align):
             side = {"l": "left", "r": "right", "c": "center"}[align]
+            if not entry.strip():
+                tag = "td"  # a heading without words names nothing
             text = html.escape(entry).replace("\n", "<br>")
             if tag == "td" and column in self.code and entry:
                 text = f"<code>{text}</code>"
+            if tag == "td" and column in self.maths and entry:
+                text = rf"\({text}\)"
             keep = " text-nowrap" if len(entry) <= 14 else ""
             return f'<{tag} class="text-{side}{keep}">{text}</{tag}>'
 
@@ -353,22 +376,37 @@ class Table:
             return f"<tr>{''.join(cell(tag, *each) for each in cells)}</tr>"
 
         body = "".join(line("td", row) for row in self.rows)
+        # under this class a page's MathJax looks for formulas
+        typeset = " tex2jax_process" if self.maths else ""
         return (
-            '<div class="ak-table"><table class="table">'
+            f'<div class="ak-table{typeset}"><table class="table">'
             f"<thead>{line('th', self.columns)}</thead><tbody>{body}</tbody>"
             "</table></div>"
         )
 
+    def _as_printed(self, row) -> list[str]:
+        """Entries about as long as they are printed: a command is one sign."""
+        sign = re.compile(r"\\[A-Za-z]+|[{}_^]|\\.")
+        return [
+            sign.sub(lambda m: "x" * m[0][1:].isalpha(), entry)
+            if column in self.maths
+            else entry
+            for column, entry in zip(self.columns, row, strict=True)
+        ]
+
     def _latex(self) -> str:
-        def line(entries, code):
-            return " & ".join(
-                rf"\texttt{{{_tex(entry)}}}" if column in code else _tex(entry)
-                for column, entry in zip(self.columns, entries, strict=True)
-            )
+        def cell(column, entry):
+            if column in self.maths and entry:
+                return f"${entry}$"
+            text = _tex(entry)
+            return rf"\texttt{{{text}}}" if column in self.code else text
+
+        def line(entries):
+            return " & ".join(map(cell, self.columns, entries))
 
         head = " & ".join(rf"\textbf{{{_tex(c)}}}" for c in self.columns)
-        body = "\n".join(line(row, self.code) + r" \\" for row in self.rows)
-        widths = _column_widths([self.columns, *self.rows])
+        body = "\n".join(line(row) + r" \\" for row in self.rows)
+        widths = _column_widths([self.columns, *map(self._as_printed, self.rows)])
         ragged = {"l": r"\raggedright", "r": r"\raggedleft", "c": r"\centering"}
         spec = "".join(
             rf">{{{ragged[a]}\arraybackslash}}p{{{w:.3f}\linewidth}}"
@@ -382,9 +420,9 @@ class Table:
         )
 
 
-def table(rows, columns, align=None, code=()) -> Table:
+def table(rows, columns, align=None, code=(), maths=()) -> Table:
     """A :class:`Table` of ``rows`` under the headings ``columns``."""
-    return Table(rows, columns, align=align, code=code)
+    return Table(rows, columns, align=align, code=code, maths=maths)
 
 
 def _alignment(rows, width: int) -> str:
@@ -417,11 +455,20 @@ def _tex(text: str) -> str:
     return "".join(special.get(c, c) for c in text)
 
 
+_IDENTITY = re.compile(r'(\sid="|href="#|url\(#)(?!trace-)')
+
+
 def as_inline(svg: str, alt: str) -> str:
-    """SVG text to stand in a page: no prologue, ``alt`` as label, ink as the text's."""
+    """SVG text to stand in a page: no prologue, ``alt`` as label, ink as the text's.
+
+    Its ids get a prefix made from the drawing: Matplotlib and Graphviz count from one
+    in each, and several stand in a notebook. Those of a trace are its own already.
+    """
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = body.replace(INK, "currentColor")
+    mark = hashlib.sha1((alt + body).encode()).hexdigest()[:8]
+    body = _IDENTITY.sub(rf"\g<1>p{mark}-", body)
     label = html.escape(alt, quote=True)
     return body.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).strip()
 

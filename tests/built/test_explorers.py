@@ -412,7 +412,7 @@ def test_a_place_is_announced_with_the_nearest_code(visit):
     apart = np.linalg.norm(np.array(plane.data["points"]) - here, axis=1)
     nearest = plane.data["labels"][int(apart.argmin())]
     said = announced(plane.page, plane.explorer, "nearest")
-    assert f"that of a {nearest}, {apart.min():.2f} away" in said
+    assert f"of class {nearest}, {apart.min():.2f} away" in said
     assert "z = (" in said
 
 

@@ -4,7 +4,8 @@ A widget is a custom element, ``<ak-tracer>`` for instance, around a static form
 stands for itself: on paper, and where scripts don't run. Its script and its style are
 the files ``tracer.js`` and ``tracer.css`` in this folder, plain and without a library.
 In a notebook :func:`widget` puts them into the output, so that it works there; the site
-loads each of them once for all pages.
+loads each of them once for all pages. What the scripts share is in ``base.js``, which
+runs before each of them.
 """
 
 from __future__ import annotations
@@ -16,11 +17,17 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
+BASE = FOLDER / "base.js"
+
+
+def names() -> list[str]:
+    """The widgets there are: ``film``, ``tracer`` and so on."""
+    return sorted(path.stem for path in FOLDER.glob("*.js") if path != BASE)
 
 
 @cache
 def assets(name: str) -> str:
-    """The style and the script of a widget as HTML.
+    """The style and the script of a widget as HTML, the shared script before its own.
 
     Args:
         name: ``tracer`` for the element ``<ak-tracer>``.
@@ -28,14 +35,14 @@ def assets(name: str) -> str:
     Raises:
         ValueError: if there is no such widget.
     """
-    script, style = (FOLDER / f"{name}.{kind}" for kind in ("js", "css"))
-    if not script.exists():
-        known = ", ".join(sorted(path.stem for path in FOLDER.glob("*.js")))
+    if name not in names():
+        known = ", ".join(names())
         raise ValueError(f"name must be a widget, one of: {known}; got {name!r}.")
-    rules, code = (path.read_text(encoding="utf-8") for path in (style, script))
+    files = FOLDER / f"{name}.css", BASE, FOLDER / f"{name}.js"
+    rules, base, code = (path.read_text(encoding="utf-8") for path in files)
     return (
         f'<style data-ak-asset="{name}">{rules}</style>'
-        f'<script data-ak-asset="{name}">{code}</script>'
+        f'<script data-ak-asset="{name}">{base}{code}</script>'
     )
 
 

@@ -7,25 +7,17 @@
   const CALM = 1200; // for readers who asked for less motion
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 
-  class Film extends HTMLElement {
-    connectedCallback() {
-      // while a page is parsed, the children may not be there yet
-      if (document.readyState !== "loading") this.start();
-      else document.addEventListener("DOMContentLoaded", () => this.start(), { once: true });
-    }
-
-    disconnectedCallback() {
-      this.pause();
-    }
-
-    start() {
-      if (!this.isConnected || this.slider) return;
-      const data = this.querySelector(':scope > script[type="application/json"]');
-      this.labels = JSON.parse(data.textContent).labels;
+  class Film extends window.AkWidget {
+    build({ labels }) {
+      this.labels = labels;
       this.image = this.querySelector("img");
       this.output = this.querySelector("output");
       this.output.before(this.buildControls());
       this.show(this.labels.length - 1);
+    }
+
+    detached() {
+      this.pause();
     }
 
     buildControls() {

@@ -2,26 +2,11 @@
 (() => {
   if (customElements.get("ak-latent")) return;
 
-  const SVG = "http://www.w3.org/2000/svg";
+  const { make, draw } = window.AkWidget;
   const WIDE = 1000; // of the drawing over the plane, in its own units
   const QUIET = 500; // ms without a move before a place is announced
   const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   const FAR = 5; // tiles that an arrow moves with Shift
-
-  function make(tag, attributes = {}, ...children) {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    element.append(...children);
-    return element;
-  }
-
-  function draw(parent, tag, attributes = {}, text = "") {
-    const element = document.createElementNS(SVG, tag);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    element.textContent = text;
-    parent.append(element);
-    return element;
-  }
 
   const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
 
@@ -42,17 +27,9 @@
     return places[k - 1] + share * (places[k] - places[k - 1]);
   }
 
-  class LatentPlane extends HTMLElement {
-    // A page that is still being read shows us before our children are there.
-    connectedCallback() {
-      if (document.readyState !== "loading") this.start();
-      else document.addEventListener("DOMContentLoaded", () => this.start());
-    }
-
-    start() {
-      const json = this.querySelector(':scope > script[type="application/json"]');
-      if (!json || this.data) return;
-      this.data = JSON.parse(json.textContent);
+  class LatentPlane extends window.AkWidget {
+    build(data) {
+      this.data = data;
       this.image = this.querySelector(".ak-latent-static img");
       this.columns = this.data.z1.length;
       this.rows = this.data.z2.length;
@@ -71,19 +48,18 @@
 
     plane() {
       this.picture = make("img", { src: this.image.src, alt: "", class: "dark-light" });
-      const svg = document.createElementNS(SVG, "svg");
-      svg.setAttribute("viewBox", `0 0 ${WIDE} ${this.tall}`);
-      svg.setAttribute("aria-hidden", "true");
+      const view = { viewBox: `0 0 ${WIDE} ${this.tall}`, "aria-hidden": "true" };
+      this.pad = make("div", {
+        class: "ak-latent-plane", tabindex: 0, role: "application",
+        "aria-roledescription": "plane of images",
+        "aria-label": `${this.image.alt} Move with the arrow keys, with Shift ${FAR} images at a time; Home is the middle.`,
+      }, this.picture);
+      const svg = draw(this.pad, "svg", view);
       this.codes = draw(svg, "g");
       this.off = this.writeCodes();
       const tile = { width: WIDE / this.columns, height: this.tall / this.rows };
       this.frames = ["ak-latent-halo", "ak-latent-here"].map((name) =>
         draw(svg, "rect", { class: name, ...tile }));
-      this.pad = make("div", {
-        class: "ak-latent-plane", tabindex: 0, role: "application",
-        "aria-roledescription": "plane of images",
-        "aria-label": `${this.image.alt} Move with the arrow keys, with Shift ${FAR} images at a time; Home is the middle.`,
-      }, this.picture, svg);
       return this.pad;
     }
 
@@ -215,7 +191,7 @@
       const place = `z = (${here.map(number).join(", ")})`;
       const found = this.nearest(here);
       const near = found
-        ? `The nearest code is that of a ${found.label}, ${found.distance.toFixed(2)} away.`
+        ? `The nearest code is of class ${found.label}, ${found.distance.toFixed(2)} away.`
         : "";
       return { place, near };
     }

@@ -44,28 +44,9 @@
     return table;
   }
 
-  class Stepper extends HTMLElement {
-    connectedCallback() {
-      // while a page is parsed, the children may not be there yet
-      if (document.readyState !== "loading") this.start();
-      else document.addEventListener("DOMContentLoaded", () => this.start(), { once: true });
-    }
-
-    disconnectedCallback() {
-      window.removeEventListener("hashchange", this.follow);
-    }
-
-    start() {
-      if (!this.isConnected) return;
-      if (!this.live) this.build();
-      this.follow = () => this.openAddress();
-      window.addEventListener("hashchange", this.follow);
-      if (this.openAddress()) this.stayInPlace();
-    }
-
-    build() {
-      const data = this.querySelector(':scope > script[type="application/json"]');
-      Object.assign(this, JSON.parse(data.textContent));
+  class Stepper extends window.AkWidget {
+    build(data) {
+      Object.assign(this, data);
       this.id_ = `ak-stepper-${++count}`;
       this.live = node("div", "ak-live");
       this.live.setAttribute("role", "group");
@@ -78,6 +59,11 @@
       this.live.addEventListener("keydown", (event) => this.onKey(event));
       this.show(0);
       typeset(this.code);
+    }
+
+    attached() {
+      this.outside(window, "hashchange", () => this.openAddress());
+      if (this.openAddress()) this.stayInPlace();
     }
 
     // -- the parts
@@ -199,7 +185,7 @@
       if (index < 0 || index >= this.events.length) return;
       this.show(index);
       if (aloud) this.voice.textContent = this.events[index].say;
-      if (this.closest(".jp-OutputArea")) return; // the address is the notebook's
+      if (this.inNotebook) return;
       history.replaceState(history.state, "", `#step-${this.anchor}-${index + 1}`);
     }
 

@@ -2,7 +2,7 @@
 (() => {
   if (customElements.get("ak-threading")) return;
 
-  const SVG = "http://www.w3.org/2000/svg";
+  const { make, draw } = window.AkWidget;
   const AXES = 3;
   const QUIET = 500; // ms without a change before a change is announced
 
@@ -40,20 +40,6 @@
 
   // -- elements
 
-  function make(tag, attributes = {}, ...children) {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    element.append(...children);
-    return element;
-  }
-
-  function draw(parent, tag, attributes, text = "") {
-    const element = document.createElementNS(SVG, tag);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    element.textContent = text;
-    parent.append(element);
-  }
-
   const points = (corners) => corners.map((corner) => corner.join(",")).join(" ");
 
   const corners = (left, top, w, h) =>
@@ -68,17 +54,9 @@
 
   let count = 0; // of the explorers on a page: radio buttons need names of their own
 
-  class ThreadingExplorer extends HTMLElement {
-    // A page that is still being read shows us before our children are there.
-    connectedCallback() {
-      if (document.readyState !== "loading") this.start();
-      else document.addEventListener("DOMContentLoaded", () => this.start());
-    }
-
-    start() {
-      const json = this.querySelector(':scope > script[type="application/json"]');
-      if (!json || this.data) return;
-      this.data = JSON.parse(json.textContent);
+  class ThreadingExplorer extends window.AkWidget {
+    build(data) {
+      this.data = data;
       this.number = ++count;
       this.live = make("div", { class: "ak-threading-live" });
       this.live.append(...this.controls(), ...this.pictures(), this.follower(), ...this.results());
@@ -124,7 +102,7 @@
       this.setting = { leading: [...leading], features, units, use_bias };
       this.row = Math.floor(product(leading) / 3);
       this.select.selectedIndex = this.data.cases.indexOf(chosen);
-      this.build();
+      this.offer();
     }
 
     // Take away leading axes from the front, or put new ones there.
@@ -138,7 +116,7 @@
         this.limits.unshift(this.data.greatest);
       }
       this.ownSizes();
-      this.build();
+      this.offer();
     }
 
     ownSizes() {
@@ -146,7 +124,8 @@
       this.free.selected = true;
     }
 
-    build() {
+    // A slider for each size of the setting.
+    offer() {
       const { leading, features, units } = this.setting;
       this.radio[leading.length].checked = true;
       this.sizes.replaceChildren(
@@ -193,10 +172,9 @@
 
     pictures() {
       const stage = (name) => {
-        const svg = document.createElementNS(SVG, "svg");
-        svg.setAttribute("aria-hidden", "true");
-        const code = make("code");
-        const part = make("div", { class: "ak-threading-stage" }, make("span", {}, name), svg, code);
+        const part = make("div", { class: "ak-threading-stage" }, make("span", {}, name));
+        const svg = draw(part, "svg", { "aria-hidden": "true" });
+        const code = part.appendChild(make("code"));
         return { part, svg, code };
       };
       const step = (name) => make("div", { class: "ak-threading-step" }, name);

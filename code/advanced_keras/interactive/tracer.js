@@ -9,25 +9,22 @@
     ["numbers", "Numbers", "Write the shapes in numbers"],
   ];
 
-  class Tracer extends HTMLElement {
-    // A page that is still being read shows us before our children are there.
-    connectedCallback() {
-      if (document.readyState !== "loading") this.start();
-      else document.addEventListener("DOMContentLoaded", () => this.start());
-    }
-
-    start() {
-      const json = this.querySelector(':scope > script[type="application/json"]');
-      if (!json || this.data) return;
-      this.data = JSON.parse(json.textContent);
+  class Tracer extends window.AkWidget {
+    build(data) {
+      this.data = data;
       this.parts = this.collect();
+      this.anchor = this.querySelector(".ak-closed svg g.graph").id;
+      this.yieldIds();
       this.outputs = this.consumers();
       this.opened = this.querySelector(".ak-opened:not([hidden])") !== null;
       this.buildBar();
       this.makeItems();
       this.listen();
+    }
+
+    attached() {
+      this.outside(window, "hashchange", () => this.fromAddress());
       this.fromAddress();
-      window.addEventListener("hashchange", () => this.fromAddress());
     }
 
     // -- what belongs to which step
@@ -49,10 +46,15 @@
       return parts.filter((part) => part.steps.every((id) => id in this.data.steps));
     }
 
+    // A trace that is shown twice has its ids twice: they belong to the first.
+    yieldIds() {
+      for (const part of this.querySelectorAll("svg [id]"))
+        if (document.getElementById(part.id) !== part) part.removeAttribute("id");
+    }
+
     // An edge stands for the call that it feeds and the call that it comes from.
     endsOf(edge) {
-      const title = edge.querySelector("title");
-      const ends = title ? title.textContent.split("->") : [];
+      const ends = edge.dataset.ends.split("->");
       return ends.map((end) => end.trim().split(":")[0]).reverse();
     }
 
@@ -63,28 +65,40 @@
       return found;
     }
 
-    // With nested models open, a call leads to what it returns from inside, and the
-    // formal tensor inside leads to the actual one.
-    before(id) {
+    // A walk stands at steps, each with the calls of nested models that it has gone into.
+    // With these models open, a call leads to what it returns from inside, and the formal
+    // tensor inside to the actual one: of that call, if it went in there, else of any.
+    before({ id, calls }) {
       const step = this.data.steps[id];
-      if (this.opened && step.ends.length) return step.ends;
-      return [...step.inputs, ...(this.opened ? this.actualsOf(id) : [])];
+      if (!this.opened) return step.inputs.map((input) => ({ id: input, calls }));
+      if (step.ends.length) return step.ends.map((end) => ({ id: end, calls: [id, ...calls] }));
+      const inputs = step.inputs.map((input) => ({ id: input, calls }));
+      return inputs.concat(this.leave(calls, (call) =>
+        call.binds.filter((bound) => bound.formal === id).map((bound) => bound.actual)));
     }
 
-    after(id) {
-      const found = [...(this.outputs[id] ?? [])];
-      if (!this.opened) return found.filter((other) => !this.data.steps[other].inside);
-      for (const [call, step] of Object.entries(this.data.steps)) {
-        if (step.ends.includes(id)) found.push(call);
-        for (const bound of step.binds)
-          if (bound.actual === id && bound.formal) found.push(bound.formal);
+    after({ id, calls }) {
+      const users = this.outputs[id] ?? [];
+      if (!this.opened) {
+        const outer = users.filter((other) => !this.data.steps[other].inside);
+        return outer.map((other) => ({ id: other, calls }));
       }
-      return found;
+      const found = users.flatMap((other) => this.enter(other, id, calls));
+      return found.concat(this.leave(calls, (call, at) => (call.ends.includes(id) ? [at] : [])));
     }
 
-    actualsOf(formal) {
-      return Object.values(this.data.steps).flatMap((step) =>
-        step.binds.filter((b) => b.formal === formal).map((b) => b.actual));
+    // To a call; if a model is called, to its formal tensors that are bound to this one.
+    enter(other, actual, calls) {
+      const binds = this.data.steps[other].binds.filter((b) => b.actual === actual && b.formal);
+      if (!binds.length) return [{ id: other, calls }];
+      return binds.map((bound) => ({ id: bound.formal, calls: [other, ...calls] }));
+    }
+
+    // Out of a nested model: steps that `ways` finds for the call that led into it.
+    leave([last, ...calls], ways) {
+      const candidates = last ? [last] : Object.keys(this.data.steps);
+      const out = (call) => ways(this.data.steps[call], call);
+      return candidates.flatMap((call) => out(call).map((id) => ({ id, calls })));
     }
 
     // -- what is shown
@@ -110,7 +124,9 @@
       this.status.className = "ak-tracer-status";
       this.status.setAttribute("role", "status");
       this.status.textContent =
-        "Choose a line, a tensor, a box or an arrow; the other panels answer.";
+        "Point at a line, a tensor, a box or an arrow: the other panels show what belongs "
+        + "to it. Choose one, and trace it back or forward. In shapes B is the batch, a dot "
+        + "an axis of any length.";
       this.prepend(this.bar, this.status);
     }
 
@@ -143,7 +159,7 @@
     }
 
     short(id) {
-      return this.data.steps[id].says.replace(/^Line \d+: /, "").split(" ")[0];
+      return this.data.steps[id].name;
     }
 
     // One stop of the Tab key in each panel; the arrow keys move inside it.
@@ -211,7 +227,7 @@
       const id = steps[0];
       if (this.data.steps[id].inside && !this.opened) this.open();
       this.walked = new Set(element.classList.contains("edge") ? steps : [id]);
-      this.front = [id];
+      this.front = [{ id, calls: [] }];
       this.show(id, this.details(id));
       this.toAddress(id);
     }
@@ -224,7 +240,7 @@
 
     show(id, words) {
       this.mark("ak-chosen", this.walked);
-      this.mark("ak-front", new Set(this.front));
+      this.mark("ak-front", new Set(this.front.map((at) => at.id)));
       this.status.textContent = words;
       for (const part of this.parts) {
         const current = part.steps.includes(id) && !part.element.classList.contains("edge");
@@ -248,29 +264,46 @@
 
     // -- the buttons
 
-    back() { this.walk((id) => this.before(id), "comes from", "All of it comes from inputs."); }
+    back() {
+      const end = (names, many) => `${names} ${many ? "are inputs" : "is an input"}`;
+      this.walk((at) => this.before(at), ["comes from", "come from"], end);
+    }
 
-    forward() { this.walk((id) => this.after(id), "goes to", "Nothing uses it any further."); }
+    forward() {
+      const end = (names) => `Nothing uses ${names} any further`;
+      this.walk((at) => this.after(at), ["goes to", "go to"], end);
+    }
 
-    walk(neighbours, verb, end) {
+    walk(neighbours, verbs, end) {
       if (!this.front) {
         const ids = Object.keys(this.data.steps);
-        const last = verb === "comes from";
+        const last = verbs[0] === "comes from";
         const outer = ids.filter((id) => this.opened || !this.data.steps[id].inside);
         this.choose([last ? outer.at(-1) : outer[0]], this);
         return;
       }
-      const next = new Set(this.front.flatMap(neighbours));
-      const from = this.front.map((id) => this.short(id)).join(", ");
-      if (!next.size) {
-        this.status.textContent = `${from}: ${end}`;
+      const next = this.distinct(this.front.flatMap(neighbours));
+      const [from, several] = this.named(this.front);
+      if (!next.length) {
+        this.status.textContent = `${end(from, several)}: the walk is complete.`;
         return;
       }
-      this.front = [...next];
-      for (const id of next) this.walked.add(id);
-      const to = this.front.map((id) => this.short(id)).join(", ");
-      const one = this.front.length === 1 ? ` ${this.details(this.front[0])}` : "";
-      this.show(this.front[0], `${from} ${verb} ${to}.${one}`);
+      this.front = next;
+      for (const { id } of next) this.walked.add(id);
+      const [to, many] = this.named(next);
+      const one = many ? "" : ` ${this.details(next[0].id)}`;
+      this.show(next[0].id, `${from} ${verbs[Number(several)]} ${to}.${one}`);
+    }
+
+    distinct(places) {
+      const keys = places.map(({ id, calls }) => [id, ...calls].join(" "));
+      return places.filter((_, index) => keys.indexOf(keys[index]) === index);
+    }
+
+    // The names of some places, and whether they are several.
+    named(places) {
+      const names = [...new Set(places.map((at) => this.short(at.id)))];
+      return [names.join(", "), names.length > 1 || names[0].includes(", ")];
     }
 
     open() {
@@ -303,18 +336,14 @@
 
     // -- the address: #trace-1a2b3c4d-s3 opens step s3 of this trace
 
-    prefix() {
-      return this.querySelector(".ak-closed svg g.graph").id;
-    }
-
     toAddress(id) {
-      const notebook = this.closest(".jp-OutputArea, .output_area");
-      if (!notebook) history.replaceState(null, "", `#${this.prefix()}-${id}`);
+      if (!this.inNotebook) history.replaceState(null, "", `#${this.anchor}-${id}`);
     }
 
     fromAddress() {
       const match = location.hash.match(/^#(trace-[0-9a-f]+)-(s\d+)$/);
-      if (!match || match[1] !== this.prefix() || !(match[2] in this.data.steps)) return;
+      if (!match || match[1] !== this.anchor || !(match[2] in this.data.steps)) return;
+      if (!this.contains(document.getElementById(this.anchor))) return; // the first answers
       this.choose([match[2]], this);
       this.scrollIntoView({ block: "start" });
     }

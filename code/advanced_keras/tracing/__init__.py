@@ -295,9 +295,16 @@ def trace(builder: Callable, *args: Any, **kwargs: Any) -> Trace:
         **kwargs: its keyword arguments.
 
     Raises:
-        TypeError: if ``builder`` is not callable.
-        ValueError: if its source can't be found or it makes no symbolic tensor.
+        TypeError: if ``builder`` is not callable, or a model that is built already.
+        ValueError: if its source can't be found or it makes no symbolic tensor, for
+            instance because its model is a subclass with a ``call`` of its own.
     """
+    if isinstance(builder, keras.Operation):
+        raise TypeError(
+            "builder must be a function that builds a model, got a "
+            f"{type(builder).__name__} that is built already: read it with "
+            "trace_model(model)."
+        )
     recorder = Recorder(code_of(builder)).run(builder, args, kwargs)
     name = getattr(builder, "__name__", None) or code_of(builder).co_name
     return _assemble(name, recorder)
@@ -352,7 +359,7 @@ def _assemble(name: str, recorder: Recorder) -> Trace:
     if not steps:
         raise ValueError(
             f"builder must create symbolic tensors (start with keras.Input), "
-            f"got none from {name!r}."
+            f"got none from {name!r}{_why(recorder.result)}."
         )
     models = builder.bindings_of_models()
     return Trace(
@@ -363,6 +370,16 @@ def _assemble(name: str, recorder: Recorder) -> Trace:
         result=recorder.result,
         _builder=builder,
     )
+
+
+def _why(result: Any) -> str:
+    """Why a model has no symbolic tensors, if it is one."""
+    kind = type(result).__name__
+    if isinstance(result, keras.Sequential):
+        return f": its {kind} isn't built yet, give it a keras.Input first"
+    if isinstance(result, keras.Model):
+        return f": the call of its {kind} is ordinary Python, which no graph records"
+    return ""
 
 
 def _outside(step: Step, model: str) -> Step:

@@ -91,6 +91,11 @@ def _tensors_of(model: Any, which: str) -> list[Any]:
         return []
 
 
+def layers_with_input(model: keras.Sequential) -> list[Any]:
+    """The layers added so far, the input layer included."""
+    return list(model._layers)
+
+
 def models_in(value: Any, depth: int = 3) -> Iterator[Any]:
     """Every model in ``value``: itself, or inside a list, dict, tuple, dataclass."""
     if is_graph(value):

@@ -7,6 +7,7 @@ import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -247,6 +248,27 @@ def dot(trace: Trace, *, expand: bool = False) -> str:
     if expand:
         lines += _binding_edges(trace, shown, prefix)
     return "\n".join(["digraph trace {", _HEAD.format(prefix=prefix), *lines, "}"])
+
+
+def folded(trace: Trace, columns: int) -> str | None:
+    """A chain of calls in DOT, cut into columns side by side; None if it is no chain.
+
+    Args:
+        trace: what to draw, nested models closed.
+        columns: how many there are, as long as each other but for the last.
+    """
+    ids = [step.id for step in trace.steps]
+    links = [(e.step, step.id) for step in trace.steps for e in visible(trace, step)]
+    if links != list(pairwise(ids)):
+        return None
+    length = -(-len(ids) // columns)
+    heads, source = ids[::length], dot(trace)
+    for index, head in enumerate(heads[1:], start=1):  # the arrow to the next column
+        arrow = f"{ids[index * length - 1]} -> {head} ["
+        source = source.replace(arrow, f"{arrow}constraint=false, ")
+    straight = [f"{each} [group=column{n // length}];" for n, each in enumerate(ids)]
+    aside = f"{{rank=same; {' -> '.join(heads)} [style=invis]}}"
+    return source.removesuffix("}") + "\n".join([*straight, aside, "}"])
 
 
 def plot_model(model: keras.Model, alt: str, **options: Any) -> display.Picture:

@@ -17,7 +17,14 @@ from typing import Any
 
 import keras
 
-from .nodes import ancestors, call_of, models_in, symbolic
+from .nodes import (
+    ancestors,
+    call_of,
+    history,
+    layers_with_input,
+    models_in,
+    symbolic,
+)
 
 MAX_CONTAINER = 1000
 """Longer lists and dicts are data, not collections of tensors: we don't look inside."""
@@ -194,6 +201,7 @@ class Recorder:
         self._stored = False  # whether the instruction that just ran stored a name
         self._now: dict[str, Any] = {}
         self._named: set[int] = set()
+        self._grown: dict[int, tuple[Any, Statement]] = {}  # layers of a Sequential
 
     def run(self, function, args, kwargs) -> Recorder:
         """Call ``function`` under the watch; restore whatever watched before."""
@@ -205,6 +213,7 @@ class Recorder:
             self.result = function(*args, **kwargs)
         finally:
             sys.settrace(before)
+        self._place_grown()
         return self
 
     def _on_call(self, frame: FrameType, event: str, arg):
@@ -235,8 +244,32 @@ class Recorder:
         if self._place is not None:
             values.update(_attributes(self.source.node(*self._place), values))
         self._look(values)
+        self._watch_growth(values)
         self._place = self.source.at(frame) or self._place
         return self._on_event
+
+    def _watch_growth(self, values: Mapping[str, Any]) -> None:
+        """Note the statement that adds a layer to a Sequential, as ``m.add`` does."""
+        for model in values.values():
+            if isinstance(model, keras.Sequential):
+                for layer in layers_with_input(model):
+                    self._grown.setdefault(id(layer), (layer, self.last))
+
+    def _place_grown(self) -> None:
+        """Say of the calls in such a model where their layers were added.
+
+        The model calls them all anew for each layer that is added. A model that the
+        function also calls is a nested one, and its calls are inside.
+        """
+        called = {layer for layer, _ in self.places}
+        for model in models_in(self.result):
+            if not isinstance(model, keras.Sequential) or id(model) in called:
+                continue
+            for tensor in ancestors(model.outputs[0]):
+                layer, _, _ = history(tensor)
+                if id(layer) in self._grown:
+                    place = self._grown[id(layer)][1], len(self.bindings)
+                    self.places.setdefault(call_of(tensor), place)
 
     def _look(self, values: Mapping[str, Any]) -> None:
         """Record the names whose tensor or layer is another than a moment ago."""

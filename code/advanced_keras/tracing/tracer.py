@@ -8,6 +8,8 @@ tensor ``data-step="s3"``, and the graph carries the ids by itself.
 from __future__ import annotations
 
 import ast
+import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from pygments import highlight
@@ -23,8 +25,12 @@ if TYPE_CHECKING:
     from . import Trace
 
 
+TALLEST = 600.0
+"""Points: a higher graph would shrink on paper until nobody can read it."""
+
+
 class Tracer:
-    """A trace as a widget; on paper, its graph.
+    """A trace as a widget; on paper, its graph, a long chain in columns.
 
     Args:
         trace: what to show.
@@ -53,10 +59,18 @@ class Tracer:
         words = f"{self.alt} Nested models are opened."
         return draw_dot(self.trace.dot(expand=True), words)
 
+    def printed(self) -> Picture:
+        """The graph on paper: a chain that is higher than a page in columns."""
+        height = float(re.search(r'height="([\d.]+)pt"', self.graph.svg)[1])
+        if height <= TALLEST or self.graph is self.opened:
+            return self.graph
+        columns = picture.folded(self.trace, math.ceil(height / TALLEST))
+        return self.graph if columns is None else draw_dot(columns, self.alt)
+
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         return {
             "text/html": self.html(),
-            "application/pdf": self.graph._repr_mimebundle_()["application/pdf"],
+            "application/pdf": self.printed()._repr_mimebundle_()["application/pdf"],
             "text/plain": str(self.trace),
         }
 
@@ -82,10 +96,10 @@ def steps_of(trace: Trace) -> list[Step]:
 def describe(trace: Trace) -> dict[str, Any]:
     """What the script needs to know, as plain lists and dicts.
 
-    ``steps`` maps an id to what its line did, in words (``says``), and to the steps
-    that its arguments came from (``inputs``). For a call of a nested model ``opens``
-    lists the steps inside, and ``binds`` says which actual tensor stands for which
-    formal one.
+    ``steps`` maps an id to the ``name`` of what it made, to what its line did, in
+    words (``says``), and to the steps that its arguments came from (``inputs``). For
+    a call of a nested model ``opens`` lists the steps inside, and ``binds`` says which
+    actual tensor stands for which formal one.
     """
     steps = steps_of(trace)
     shown = {step.id for step in steps}
@@ -94,6 +108,9 @@ def describe(trace: Trace) -> dict[str, Any]:
         "name": trace.name,
         "steps": {
             step.id: {
+                "name": ", ".join(
+                    picture.tensor_text(trace, o.id) for o in step.outputs
+                ),
                 "says": says(trace, step),
                 "inputs": [e.step for e in picture.visible(trace, step)],
                 "inside": step.inside,
@@ -125,11 +142,21 @@ def _bound(trace: Trace, step: Step, edge: Edge) -> dict[str, str]:
 def says(trace: Trace, step: Step) -> str:
     """A step in a sentence, for the line below the panels and for screen readers."""
     made = ", ".join(_made(trace, step, output) for output in step.outputs)
+    several = len(step.outputs) > 1
     if not step.inputs:
-        return f"{_place(step)}{made} is an input."
-    inputs = picture.inputs_text(trace, step)
-    call = picture.call_text(step)
-    return f"{_place(step)}{made} comes from {call}, {inputs}."
+        return f"{_place(step)}{made} {'are inputs' if several else 'is an input'}."
+    edges = picture.visible(trace, step)
+    given = ", ".join(_given(trace, edge) for edge in edges)
+    call = f"{picture.call_text(step)} with {given}"
+    if several or step.outputs[0].names:
+        return f"{_place(step)}{made} {'come' if several else 'comes'} from {call}."
+    shape = picture.shape_text(step.outputs[0], trace.style)
+    return f"{_place(step)}{call} makes a tensor {shape} without a name."
+
+
+def _given(trace: Trace, edge: Edge) -> str:
+    tensor = picture.tensor_text(trace, edge.tensor)
+    return f"{tensor} as {picture.argument_text(trace, edge)}"
 
 
 def _place(step: Step) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
+from .._notation import written_out
 from ..display import INK, PALETTE, Picture, Table, show, table
 from .recorder import Event
 from .values import Product
@@ -155,7 +157,7 @@ def _wrap(text: str, width: int, margin: str) -> list[str]:
 
 
 def table_of(record: StepRecord, *, silent: bool, maths: bool = False) -> Table:
-    r"""One row a line; with ``maths`` its formula beside it, as ``\(...\)``.
+    """One row a line; with ``maths`` its formula beside it.
 
     Then a line that has a formula is never left out.
     """
@@ -176,18 +178,48 @@ def table_of(record: StepRecord, *, silent: bool, maths: bool = False) -> Table:
         words = "\n".join(text for text, _ in made(event))
         row = [place, text, words, "\n".join(changes)]
         if maths:
-            row.insert(2, formula(record, event))
+            row.insert(2, written_out(record.maths.get(event.id, "")))
         rows.append(row)
     columns = ["line", "statement", "makes", "changes"]
     if maths:
         columns.insert(2, "mathematics")
-    return table(rows, columns, "l" * len(columns), code=("statement",))
+    align = "l" * len(columns)
+    formulas = ("mathematics",) if maths else ()
+    return table(rows, columns, align, code=("statement",), maths=formulas)
 
 
-def formula(record: StepRecord, event: Event) -> str:
-    """What a line is in mathematics, as a page's MathJax reads it, or nothing."""
-    latex = record.maths.get(event.id)
-    return "" if latex is None else rf"\({latex}\)"
+def printed_table(record: StepRecord) -> Table:
+    """What paper shows of a record that is stepped through on a page.
+
+    The lines that have a formula, each with what it came to in this step, below the
+    name of their function; without formulas :func:`table_of` the record.
+    """
+    if not record.maths:
+        return table_of(record, silent=False)
+    rows, function = [], None
+    for event in record.events:
+        if event.kind == "call":
+            function = None  # its name stands above each run
+        if event.id not in record.maths:
+            continue
+        if event.function != function:
+            function = event.function
+            rows.append(("", f"{function}:", "", ""))
+        does = [text for text, _ in made(event)]
+        for group, (n, size) in counts(record, event).items():
+            of = len(record.groups[group])
+            does.append(f"changes {n} of {of} in {group}, by {number(size)}")
+        rows.append(
+            (event.line, _in_one_line(event), record.maths[event.id], "\n".join(does))
+        )
+    columns = ["", "statement", "mathematics", "in this step"]
+    return table(rows, columns, "rlll", code=("statement",), maths=("mathematics",))
+
+
+def _in_one_line(event: Event) -> str:
+    """``f(x, y)``, also where the source has an argument a line."""
+    text = re.sub(r"([([{])\s+", r"\1", " ".join(event.text.split()))
+    return re.sub(r",?\s+([)\]}])", r"\1", text)
 
 
 def words(record: StepRecord) -> str:

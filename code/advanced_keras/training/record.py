@@ -28,7 +28,8 @@ __all__ = ["Change", "Event", "Product", "StepRecord", "record_step"]
 class StepRecord:
     """What one step did; shows itself in a notebook line by line, to step through.
 
-    On paper, and where scripts don't run, it is a table.
+    Where scripts don't run, it is a table. So it is on paper, of the lines that have a
+    formula, if there are any.
 
     Args:
         name: name of the step's function.

@@ -9,27 +9,26 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from .._notation import written_out
 from ..display import PALETTE
 from ..interactive import widget
-from .picture import by_name, counts, in_words, number, table_of
+from .picture import by_name, counts, in_words, number, printed_table, table_of
 from .recorder import Event
 from .values import Change, Product
 
 if TYPE_CHECKING:
     from .record import StepRecord
 
-MATHS = "tex2jax_process"  # the class under which a page's MathJax looks for \(...\)
-
 
 def bundle_of(record: StepRecord) -> dict[str, str]:
-    """The record for a notebook: the widget around a table; on paper the table."""
+    """The record for a notebook: the widget around a table; on paper what counts."""
     static = table_of(record, silent=False, maths=bool(record.maths))
     page = static._repr_mimebundle_()["text/html"]
-    if record.maths:
-        page = f'<div class="{MATHS}">{page}</div>'
     page = f'<div class="ak-static">{page}</div>'
     bundle = record.table()._repr_mimebundle_()
-    return bundle | {"text/html": widget("stepper", page, data_of(record))}
+    paper = printed_table(record)._repr_mimebundle_()["text/latex"]
+    page = widget("stepper", page, data_of(record))
+    return bundle | {"text/html": page, "text/latex": paper}
 
 
 def data_of(record: StepRecord) -> dict[str, Any]:
@@ -39,6 +38,7 @@ def data_of(record: StepRecord) -> dict[str, Any]:
     last line of its statement, and ``callers``, the events that are waiting for it.
     """
     functions = list(dict.fromkeys(event.function for event in record.events))
+    maths = {key: written_out(latex) for key, latex in record.maths.items()}
     products = {each.id: each for e in record.events for each in e.produces}
     runs = Counter(_place(event) for event in record.events)
     seen: Counter = Counter()
@@ -53,7 +53,7 @@ def data_of(record: StepRecord) -> dict[str, Any]:
                 "line": event.line,
                 "end": event.line + event.text.count("\n"),
                 "callers": [each.index for each in stack],
-                "maths": record.maths.get(event.id),
+                "maths": maths.get(event.id),
                 "taped": event.tapes > 0 and event.kind != "exit",
                 "title": f"{event.function}, line {event.line}",
                 "notes": _notes(event, tapes, seen[_place(event)], runs[_place(event)]),
