@@ -34,9 +34,9 @@ def as_webp(png: bytes) -> bytes:
 
     Grey are the sprites of films and planes, which scripts show pixel by pixel.
     """
-    picture = Image.open(io.BytesIO(png))
-    grey = picture.mode in ("1", "L", "P")
-    picture = picture.convert("RGBA" if "A" in picture.getbands() else "RGB")
+    stored = Image.open(io.BytesIO(png))
+    grey = stored.mode in ("1", "L", "P")
+    picture = stored.convert("RGBA" if "A" in stored.getbands() else "RGB")
     exact, near = io.BytesIO(), io.BytesIO()
     picture.save(exact, "WEBP", lossless=True, quality=80, method=4)
     if grey or len(exact.getvalue()) <= LIGHT:
@@ -72,7 +72,8 @@ def with_own_ids(page: str, prefix: str) -> str:
     >>> with_own_ids('<svg><path id="a"/><use href="#a"/></svg>', "p1-")
     '<svg><path id="p1-a"/><use href="#p1-a"/></svg>'
     """
-    page, seen = IDENTITY.sub(rf"\g<1>{prefix}", page), {}
+    page = IDENTITY.sub(rf"\g<1>{prefix}", page)
+    seen: dict[str, int] = {}
 
     def once(match):
         # Matplotlib names an image by its pixels: equal ones may share a reference.

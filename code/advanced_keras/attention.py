@@ -15,11 +15,13 @@ from typing import ClassVar
 import keras
 from keras import ops
 
+from advanced_keras._types import Tensor
+
 MASKED_SCORE = -1e30
 """The score of a forbidden position: finite, and its exponential is exactly 0."""
 
 
-def causal_mask(length):
+def causal_mask(length: Tensor) -> Tensor:
     """Say which positions each position of a sequence may look at: no later ones.
 
     Args:
@@ -32,7 +34,7 @@ def causal_mask(length):
     return positions[:, None] >= positions[None, :]
 
 
-def attention_weights(query, key, mask=None):
+def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None = None) -> Tensor:
     """Compare every query with every key and turn the scores into shares.
 
     Equation 1 of Vaswani et al. (2017) without its last factor:
@@ -66,7 +68,9 @@ def attention_weights(query, key, mask=None):
     return ops.cast(shares / total, query.dtype)
 
 
-def scaled_dot_product_attention(query, key, value, mask=None):
+def scaled_dot_product_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Average the values, each weighted by how well its key fits the query.
 
     Equation 1 of Vaswani et al. (2017): ``softmax(Q K^T / sqrt(d)) V``.
@@ -111,7 +115,8 @@ def _positive_int(name, value):
 
 def _share(name, value):
     """Return ``value`` if it is a number in [0, 1), else complain about ``name``."""
-    if not isinstance(value, Real) or not 0 <= value < 1:
+    fits = isinstance(value, Real) and 0 <= value < 1  # type: ignore[operator]
+    if not fits:
         raise ValueError(f"{name} must be in [0, 1), got {value!r}.")
     return float(value)
 

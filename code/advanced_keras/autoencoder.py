@@ -13,9 +13,14 @@ Letters: B examples; h, w, c rows, columns and channels; m numbers in a code
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers, ops
+
+from advanced_keras._types import Tensor
 
 FILTERS = (16, 32)
 """Channels after each halving of the image, on the way down."""
@@ -26,8 +31,8 @@ KERNEL_SIZE = 4
 
 def build_encoder(
     latent_dim: int,
-    image_shape=(28, 28, 1),
-    filters=FILTERS,
+    image_shape: Sequence[int] = (28, 28, 1),
+    filters: Sequence[int] = FILTERS,
     seed: int | None = None,
     name: str = "encoder",
 ) -> keras.Model:
@@ -60,8 +65,8 @@ def build_encoder(
 
 def build_decoder(
     latent_dim: int,
-    image_shape=(28, 28, 1),
-    filters=FILTERS,
+    image_shape: Sequence[int] = (28, 28, 1),
+    filters: Sequence[int] = FILTERS,
     seed: int | None = None,
     name: str = "decoder",
 ) -> keras.Model:
@@ -180,7 +185,9 @@ def build_tied_autoencoder(
     return keras.Model(example, reconstruction, name="tied_autoencoder")
 
 
-def extract_features(image, filters=FILTERS, start=None):
+def extract_features(
+    image: Tensor, filters: Sequence[int] = FILTERS, start: Tensor | None = None
+) -> Tensor:
     """The way down: halve the image once for each of ``filters``, then flatten.
 
     Args:
@@ -202,7 +209,12 @@ def extract_features(image, filters=FILTERS, start=None):
     return layers.Flatten(name="flatten")(maps)
 
 
-def paint_image(code, image_shape=(28, 28, 1), filters=FILTERS, start=None):
+def paint_image(
+    code: Tensor,
+    image_shape: Sequence[int] = (28, 28, 1),
+    filters: Sequence[int] = FILTERS,
+    start: Tensor | None = None,
+) -> Tensor:
     """The way up: a small image from the code, doubled once for each of ``filters``.
 
     Args:
@@ -235,7 +247,9 @@ def paint_image(code, image_shape=(28, 28, 1), filters=FILTERS, start=None):
     return last(maps)
 
 
-def initializers(seed: int | None = None, kind=keras.initializers.HeNormal):
+def initializers(
+    seed: int | None = None, kind: Callable = keras.initializers.HeNormal
+) -> Iterator[Any]:
     """Yield initializers without end, each with another seed drawn from ``seed``.
 
     Two layers of one shape, given the same integer, would start with equal weights.
@@ -317,7 +331,7 @@ class ReversibleDense(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="advanced_keras")
-def squared_error_from_logits(images, logits):
+def squared_error_from_logits(images: Tensor, logits: Tensor) -> Tensor:
     """Mean squared difference between grey values and the sigmoids of logits.
 
     Args:
@@ -333,7 +347,7 @@ def squared_error_from_logits(images, logits):
 
 
 @keras.saving.register_keras_serializable(package="advanced_keras")
-def cross_entropy_from_logits(images, logits):
+def cross_entropy_from_logits(images: Tensor, logits: Tensor) -> Tensor:
     """Mean cross-entropy between grey values and the sigmoids of logits, in nats.
 
     A grey value x is read as the probability of ink. With a logit a, a pixel costs
@@ -352,7 +366,7 @@ def cross_entropy_from_logits(images, logits):
     return ops.mean(pixels, axis=tuple(range(1, len(pixels.shape))))
 
 
-def grey_entropy(images) -> np.ndarray:
+def grey_entropy(images: Tensor) -> np.ndarray:
     """The least cross-entropy that any reconstruction of the images can have, in nats.
 
     Args:

@@ -10,7 +10,7 @@ Axes: B examples, S positions, E model width, H heads, V vocabulary, L blocks.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -167,7 +167,9 @@ class Neighbours(NamedTuple):
     answers: dict[str, np.ndarray]
 
 
-def make_neighbours(count, length=10, symbols=10, seed=0):
+def make_neighbours(
+    count: int, length: int = 10, symbols: int = 10, seed: int | None = 0
+) -> Neighbours:
     """Make sequences of random tokens, and ask at each position for two others.
 
     ``before``: which token stands one place before (for the first: the last one)?
@@ -197,18 +199,18 @@ def make_neighbours(count, length=10, symbols=10, seed=0):
 
 
 def build_stack(
-    depth,
+    depth: int,
     *,
-    length=10,
-    symbols=10,
-    embed_dim=32,
-    dense_dim=64,
-    num_heads=2,
-    norm="post",
-    residual=True,
-    positions=True,
-    learning_rate=1e-3,
-):
+    length: int = 10,
+    symbols: int = 10,
+    embed_dim: int = 32,
+    dense_dim: int = 64,
+    num_heads: int = 2,
+    norm: str = "post",
+    residual: bool = True,
+    positions: bool = True,
+    learning_rate: float = 1e-3,
+) -> keras.Model:
     """Build a model for :func:`make_neighbours`: L blocks between embedding and logits.
 
     The embedded tokens are normalised once, as in BERT, so that every variant of the
@@ -265,7 +267,7 @@ def build_stack(
     return model
 
 
-def blocks_of(stack):
+def blocks_of(stack: keras.Model) -> list[EncoderBlock]:
     """Return the blocks of a model from :func:`build_stack`, from input to output."""
     return [layer for layer in stack.layers if isinstance(layer, EncoderBlock)]
 
@@ -276,7 +278,7 @@ def _states(stack):
     return [first, *(block.output for block in blocks_of(stack))]
 
 
-def states_by_depth(stack, tokens):
+def states_by_depth(stack: keras.Model, tokens: Any) -> list[np.ndarray]:
     """Return the states before the first block, and after each one.
 
     Args:
@@ -302,7 +304,7 @@ class GradientNorms(NamedTuple):
     weights: np.ndarray
 
 
-def gradient_norms(stack, tokens, answers):
+def gradient_norms(stack: keras.Model, tokens: Any, answers: Any) -> GradientNorms:
     """Measure what gradient arrives at each depth of a stack.
 
     Args:

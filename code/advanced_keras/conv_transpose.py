@@ -13,14 +13,24 @@ dilation_rate + 1``. All sizes are those of Keras on TensorFlow, ``channels_last
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
+from advanced_keras._types import Tensor
+
 PADDINGS = ("valid", "same")
 
 
-def conv_size(input_size, kernel_size, strides=1, padding="valid", dilation_rate=1):
+def conv_size(
+    input_size: int,
+    kernel_size: int,
+    strides: int = 1,
+    padding: str = "valid",
+    dilation_rate: int = 1,
+) -> int:
     """Return the output size of a convolution on one axis.
 
     ``valid``: ``(input_size - reach) // strides + 1``, which is relationship 15 of
@@ -52,13 +62,13 @@ def conv_size(input_size, kernel_size, strides=1, padding="valid", dilation_rate
 
 
 def conv_transpose_size(
-    output_size,
-    kernel_size,
-    strides=1,
-    padding="valid",
-    output_padding=None,
-    dilation_rate=1,
-):
+    output_size: int,
+    kernel_size: int,
+    strides: int = 1,
+    padding: str = "valid",
+    output_padding: int | None = None,
+    dilation_rate: int = 1,
+) -> int:
     """Return the size that ``Conv1DTranspose`` makes of ``output_size`` positions.
 
     It is one of :func:`conv_input_sizes`: a size that the convolution maps to
@@ -97,8 +107,12 @@ def conv_transpose_size(
 
 
 def conv_input_sizes(
-    output_size, kernel_size, strides=1, padding="valid", dilation_rate=1
-):
+    output_size: int,
+    kernel_size: int,
+    strides: int = 1,
+    padding: str = "valid",
+    dilation_rate: int = 1,
+) -> range:
     """Return the range of input sizes that a convolution maps to ``output_size``.
 
     There are ``strides`` of them: a stride forgets the remainder of a division, the
@@ -119,8 +133,12 @@ def conv_input_sizes(
 
 
 def output_padding_for(
-    input_size, kernel_size, strides=1, padding="valid", dilation_rate=1
-):
+    input_size: int | Sequence[int],
+    kernel_size: int | Sequence[int],
+    strides: int | Sequence[int] = 1,
+    padding: str = "valid",
+    dilation_rate: int | Sequence[int] = 1,
+) -> int | tuple[int, ...] | None:
     """Return the ``output_padding`` with which the transpose gives ``input_size``.
 
     Args:
@@ -155,7 +173,13 @@ def output_padding_for(
     return tuple(found) if isinstance(input_size, (tuple, list)) else found[0]
 
 
-def taps(input_size, kernel_size, strides=1, padding="valid", dilation_rate=1):
+def taps(
+    input_size: int,
+    kernel_size: int,
+    strides: int = 1,
+    padding: str = "valid",
+    dilation_rate: int = 1,
+) -> np.ndarray:
     """Return the matrices S_0, ..., S_(k-1) that say which input each tap reads.
 
     ``S[j, p, i]`` is 1 if output position ``p`` reads input position ``i`` with entry
@@ -183,7 +207,13 @@ def taps(input_size, kernel_size, strides=1, padding="valid", dilation_rate=1):
     return (i == strides * p + dilation_rate * j - before).astype(float)
 
 
-def conv_matrix(kernel, input_size, strides=1, padding="valid", dilation_rate=1):
+def conv_matrix(
+    kernel: Any,
+    input_size: int | Sequence[int],
+    strides: int | Sequence[int] = 1,
+    padding: str = "valid",
+    dilation_rate: int | Sequence[int] = 1,
+) -> np.ndarray:
     """Return the matrix C of a convolution: flattened output = C @ flattened input.
 
     With one axis, C is the sum of the Kronecker products of S_j (see :func:`taps`)
@@ -223,7 +253,13 @@ def conv_matrix(kernel, input_size, strides=1, padding="valid", dilation_rate=1)
     )
 
 
-def overlap(input_size, kernel_size, strides=1, padding="valid", dilation_rate=1):
+def overlap(
+    input_size: int,
+    kernel_size: int,
+    strides: int = 1,
+    padding: str = "valid",
+    dilation_rate: int = 1,
+) -> np.ndarray:
     """Return how many terms the transposed convolution adds up at each position.
 
     It is C^T times ones, for a kernel of ones. Uneven counts are the first cause of
@@ -244,7 +280,9 @@ def overlap(input_size, kernel_size, strides=1, padding="valid", dilation_rate=1
     return S.sum((0, 1)).astype(int)
 
 
-def transpose_of(conv, input_size):
+def transpose_of(
+    conv: keras.layers.Layer, input_size: int | Sequence[int]
+) -> keras.layers.Layer:
     """Return the Keras layer that is the transpose of a convolution layer.
 
     The kernel is copied as it is: that of ``Conv2D`` is ``(k_h, k_w, c_in, c_out)``
@@ -291,7 +329,7 @@ def transpose_of(conv, input_size):
     return transpose
 
 
-def checkerboard_share(images, period):
+def checkerboard_share(images: Tensor, period: int) -> np.ndarray:
     """Return the share of an image's variance that repeats with ``period``.
 
     Average the pixels that have the same row and column modulo ``period``. The

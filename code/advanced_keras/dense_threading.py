@@ -24,6 +24,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from advanced_keras._types import Tensor
+
 __all__ = [
     "Diagnosis",
     "Thread",
@@ -94,7 +96,7 @@ def leading_index(m: int, leading: Sequence[int]) -> tuple[int, ...]:
     return tuple(reversed(digits))
 
 
-def flatten(x, rank: int = 1):
+def flatten(x: Tensor, rank: int = 1) -> Tensor:
     """F: make one axis of the leading axes, ``(M, *example)``.
 
     No number is moved or changed: row ``flat_index(i)`` of the result is ``x[i]``.
@@ -110,7 +112,7 @@ def flatten(x, rank: int = 1):
     return ops.reshape(x, (-1, *ops.shape(x)[-rank:]))
 
 
-def unflatten(rows, leading: Sequence[Any]):
+def unflatten(rows: Tensor, leading: Sequence[Any]) -> Tensor:
     """U: give the leading axes back, ``(d_1, ..., d_N, *result)``.
 
     Args:
@@ -292,7 +294,7 @@ class Thread(keras.layers.Wrapper):
         return {**super().get_config(), "rank": self.rank}
 
 
-def thread_gradients(x, delta):
+def thread_gradients(x: Tensor, delta: Tensor) -> Tensor:
     """What each thread adds to the gradient of the kernel it shares with the others.
 
     With ``y = x W + b`` and ``delta`` the gradient of the loss with respect to ``y``,
@@ -374,7 +376,7 @@ class Diagnosis:
 
 def diagnose(
     function: Callable,
-    x,
+    x: Tensor,
     axis: int = 1,
     *,
     seed: int = 0,
@@ -419,7 +421,7 @@ def diagnose(
     return Diagnosis(axis, True, leak, _gap(function, x, y, axis), tolerance)
 
 
-def mixes_rows(function: Callable, x, axis: int = 1, **options) -> bool:
+def mixes_rows(function: Callable, x: Tensor, axis: int = 1, **options: Any) -> bool:
     """Whether the output of one row depends on another row; see :func:`diagnose`.
 
     Args:
@@ -441,7 +443,7 @@ def mixes_rows(function: Callable, x, axis: int = 1, **options) -> bool:
     return found.mixes
 
 
-def jacobian_blocks(function: Callable, x) -> np.ndarray:
+def jacobian_blocks(function: Callable, x: Tensor) -> np.ndarray:
     """Derivative of every output row with respect to every input row, at ``x``.
 
     The function threads if, for every ``x``, the blocks off the diagonal are 0 and

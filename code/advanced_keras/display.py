@@ -18,6 +18,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 from PIL import Image
 
 from advanced_keras._quiet import quiet_stderr
@@ -62,7 +64,7 @@ STYLE: dict[str, Any] = {
     "axes.facecolor": "none",
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": matplotlib.cycler(
+    "axes.prop_cycle": cycler(
         color=[PALETTE[k] for k in ("source", "target", "attention", "loss")]
         + [PALETTE[k] for k in ("generator", "critic", "data")]
     ),
@@ -78,7 +80,7 @@ STYLE: dict[str, Any] = {
 
 def use_style() -> None:
     """Make Matplotlib draw in the style of the book."""
-    plt.rcParams.update(STYLE)
+    plt.rcParams.update(STYLE)  # type: ignore[arg-type]  # any subset of the names
 
 
 class Picture:
@@ -155,7 +157,7 @@ def draw_dot(source: str, alt: str) -> Picture:
     return Picture(svg, pdf, alt)
 
 
-def mosaic(images, columns: int, gap: int = 1) -> np.ndarray:
+def mosaic(images: Any, columns: int, gap: int = 1) -> np.ndarray:
     """Lay images side by side, row by row, as one picture for ``imshow``.
 
     Args:
@@ -279,7 +281,13 @@ class Film:
         return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
 
 
-def film(frames, labels, alt: str, printed: int = 4, zoom: int = 1) -> Film:
+def film(
+    frames: Sequence[Any],
+    labels: Sequence[Any],
+    alt: str,
+    printed: int = 4,
+    zoom: int = 1,
+) -> Film:
     """A :class:`Film` of ``frames`` with their ``labels``."""
     return Film(frames, labels, alt, printed=printed, zoom=zoom)
 
@@ -382,7 +390,12 @@ class Table:
         )
 
 
-def table(rows, columns, align=None, code=()) -> Table:
+def table(
+    rows: Sequence[Sequence[Any]],
+    columns: Sequence[str],
+    align: str | None = None,
+    code: Sequence[str] = (),
+) -> Table:
     """A :class:`Table` of ``rows`` under the headings ``columns``."""
     return Table(rows, columns, align=align, code=code)
 

@@ -7,10 +7,13 @@ Each loss comes twice: as a function that shows the mathematics, and as a regist
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from numbers import Real
 
 import keras
 from keras import ops
+
+from advanced_keras._types import Tensor
 
 # -- what may come in
 
@@ -19,7 +22,7 @@ def _number(name: str, value, low: float = -math.inf, high: float = math.inf) ->
     """Return ``value`` as a float if it is a number with low < value < high."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}.")
-    if not low < value < high:
+    if not low < value < high:  # type: ignore[operator]  # Real is ordered
         raise ValueError(
             f"{name} must lie strictly between {low} and {high}, got {value}."
         )
@@ -77,7 +80,7 @@ def _floating(x):
     return ops.cast(x, keras.backend.floatx())
 
 
-def align(y_true, y_pred):
+def align(y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
     """Return both as float tensors of one shape, or refuse.
 
     `(batch,)` beside `(batch, 1)` is the one difference that is mended. Without this
@@ -108,7 +111,9 @@ def align(y_true, y_pred):
 # -- quantiles
 
 
-def pinball(y_true, y_pred, quantiles):
+def pinball(
+    y_true: Tensor, y_pred: Tensor, quantiles: float | Sequence[float]
+) -> Tensor:
     r"""Return the pinball (quantile) loss of each example.
 
     $\max(q\,e, (q - 1)\,e)$ with $e = y - \hat y$, averaged over the levels $q$. Its
@@ -172,7 +177,9 @@ class PinballLoss(keras.losses.Loss):
 # -- rare classes
 
 
-def binary_focal(y_true, logits, gamma=2.0, alpha=None):
+def binary_focal(
+    y_true: Tensor, logits: Tensor, gamma: float = 2.0, alpha: float | None = None
+) -> Tensor:
     r"""Return the focal loss of each example, from logits.
 
     $-\alpha_t (1 - p_t)^\gamma \log p_t$, equation 5 of Lin et al. 2017, "Focal Loss
@@ -232,7 +239,9 @@ class BinaryFocalLoss(keras.losses.Loss):
         return {**super().get_config(), **own}
 
 
-def focal_probability(logits, gamma=2.0, alpha=None):
+def focal_probability(
+    logits: Tensor, gamma: float = 2.0, alpha: float | None = None
+) -> Tensor:
     r"""Return the probability of class 1 that a model trained with focal loss means.
 
     The focal loss is smallest not where $p = \eta$, the true probability, but where
@@ -268,7 +277,7 @@ def focal_probability(logits, gamma=2.0, alpha=None):
 # -- errors of unequal cost
 
 
-def linex(y_true, y_pred, a=1.0):
+def linex(y_true: Tensor, y_pred: Tensor, a: float = 1.0) -> Tensor:
     r"""Return the linex loss of each example.
 
     $e^{a e} - a e - 1$ with $e = \hat y - y$: exponential on one side, linear on the
@@ -324,7 +333,7 @@ class LinexLoss(keras.losses.Loss):
 # -- a statistic of the whole batch
 
 
-def sharpe_ratio(returns, sample_weight=None):
+def sharpe_ratio(returns: Tensor, sample_weight: Tensor | None = None) -> Tensor:
     r"""Return mean over standard deviation of a series of returns.
 
     $m / s$ with $m = \sum_b v_b r_b$, $s^2 = \sum_b v_b (r_b - m)^2$ and $v$ the

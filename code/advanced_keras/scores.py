@@ -9,7 +9,9 @@ features of another network.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -106,7 +108,7 @@ class Judge:
         return self.model.predict(images, batch_size=500, verbose=0)
 
 
-def build_judge(seeds=None) -> keras.Model:
+def build_judge(seeds: Sequence[int] | None = None) -> keras.Model:
     """The judge's network, untrained.
 
     Args:
@@ -131,7 +133,7 @@ def build_judge(seeds=None) -> keras.Model:
     return keras.Model(images, {"features": features, "logits": logits})
 
 
-def moments(features) -> tuple[np.ndarray, np.ndarray]:
+def moments(features: Any) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of features: ``(count, n)`` to ``(n,)`` and ``(n, n)``.
 
     Raises:
@@ -146,7 +148,7 @@ def moments(features) -> tuple[np.ndarray, np.ndarray]:
     return features.mean(0), np.atleast_2d(np.cov(features, rowvar=False))
 
 
-def frechet_distance(one, other) -> float:
+def frechet_distance(one: Any, other: Any) -> float:
     """Squared Fréchet (2-Wasserstein) distance between two normal distributions.
 
     ``|m_1 - m_2|^2 + Tr(C_1 + C_2 - 2 (C_1 C_2)^(1/2))``: Dowson and Landau (1982),

@@ -11,7 +11,7 @@ d width of a head, V vocabulary. Token 0 is padding (PAD).
 from __future__ import annotations
 
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -456,14 +456,14 @@ class Transformer(NamedTuple):
 
 def build_encoder(
     *,
-    sequence_length,
-    vocab_size,
-    embed_dim,
-    dense_dim,
-    num_heads,
-    dropout=0.0,
-    seed=None,
-):
+    sequence_length: int | None,
+    vocab_size: int,
+    embed_dim: int,
+    dense_dim: int,
+    num_heads: int,
+    dropout: float = 0.0,
+    seed: int | None = None,
+) -> keras.Model:
     """Build the first model of the notes: source tokens to encoder states.
 
     Args:
@@ -491,14 +491,14 @@ def build_encoder(
 
 def build_decoder(
     *,
-    sequence_length,
-    vocab_size,
-    embed_dim,
-    dense_dim,
-    num_heads,
-    dropout=0.0,
-    seed=None,
-):
+    sequence_length: int | None,
+    vocab_size: int,
+    embed_dim: int,
+    dense_dim: int,
+    num_heads: int,
+    dropout: float = 0.0,
+    seed: int | None = None,
+) -> keras.Model:
     """Build the second model of the notes: (target tokens, states) to logits.
 
     The padding of the source must reach cross-attention. States that come from calling
@@ -544,15 +544,15 @@ def build_decoder(
 
 def build_transformer(
     *,
-    sequence_length,
-    source_vocab_size,
-    target_vocab_size,
-    embed_dim,
-    dense_dim,
-    num_heads,
-    dropout=0.0,
-    seed=None,
-):
+    sequence_length: int | None,
+    source_vocab_size: int,
+    target_vocab_size: int,
+    embed_dim: int,
+    dense_dim: int,
+    num_heads: int,
+    dropout: float = 0.0,
+    seed: int | None = None,
+) -> Transformer:
     """Build the third model of the notes, and the two that it consists of.
 
     Args:
@@ -569,7 +569,7 @@ def build_transformer(
         A :class:`Transformer`. Its ``transformer`` maps the pair ``encoder_inputs``
         ``(B, S)``, ``decoder_inputs`` ``(B, T)`` to logits ``(B, T, V)``.
     """
-    sizes = {
+    sizes: dict[str, Any] = {
         "sequence_length": sequence_length,
         "embed_dim": embed_dim,
         "dense_dim": dense_dim,
@@ -588,7 +588,7 @@ def build_transformer(
     return Transformer(encoder, decoder, transformer)
 
 
-def split_transformer(transformer):
+def split_transformer(transformer: keras.Model) -> Transformer:
     """Find the encoder and the decoder inside a full model, one just loaded, say.
 
     Args:

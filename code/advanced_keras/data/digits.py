@@ -11,6 +11,7 @@ The same loader gives MNIST and Fashion-MNIST, where only the label is known.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,11 +117,12 @@ def load_digits(
             _check_number(name, number, least=1, most=MAX_DRAWN)
     if source == "drawn":
         sizes = num_train or 12_000, num_test or 2_000
-        return tuple(draw_digits(n, [seed, part]) for part, n in enumerate(sizes))
+        train, test = (draw_digits(n, [seed, part]) for part, n in enumerate(sizes))
+        return train, test
     return _load_set(source, num_train, num_test)
 
 
-def draw_digits(count: int, seed) -> Digits:
+def draw_digits(count: int, seed: int | Sequence[int]) -> Digits:
     """Draw ``count`` digits, all classes, fonts and jitters equally likely.
 
     Args:
@@ -245,7 +247,8 @@ def _load_set(source: str, num_train, num_test) -> tuple[Digits, Digits]:
             _check_number(name, number, least=1, most=len(images))
         images = images[:number, ..., None].astype("float32") / 255
         found.append(Digits(images, labels[:number].astype("int64")))
-    return tuple(found)
+    train, test = found
+    return train, test
 
 
 def _check_number(name: str, value, least: int, most: int | None = None) -> None:

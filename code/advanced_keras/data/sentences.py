@@ -401,8 +401,9 @@ def _draw_noun(
         n for n, form in zip("sp", _DETERMINERS[determiner], strict=False) if form
     ]
     suiting = ADJECTIVES["a"].get(noun.kind)
-    wanted = suiting and rng.random() < adjective_share
-    adjective = rng.choice(suiting) if wanted else None
+    adjective = None
+    if suiting and rng.random() < adjective_share:
+        adjective = rng.choice(suiting)
     return _noun_phrase(noun, determiner, rng.choice(numbers), adjective), noun
 
 

@@ -7,12 +7,16 @@ and their product is the return. :func:`make_model` is the course notes' version
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers, ops
+
+from advanced_keras._types import Tensor
 
 from ..data.panel import Panel, _check_whole
 from .classical import _check_factors, managed_portfolios
@@ -22,7 +26,9 @@ DEPTHS = {"CA0": (), "CA1": (32,), "CA2": (32, 16), "CA3": (32, 16, 8)}
 """Hidden layers of the beta network in the paper's four models."""
 
 
-def make_model(n_tickers, n_characteristics, hidden_units=8, n_factors=3):
+def make_model(
+    n_tickers: int, n_characteristics: int, hidden_units: int = 8, n_factors: int = 3
+) -> keras.Model:
     """The conditional autoencoder of the course notes, line by line.
 
     Args:
@@ -76,7 +82,7 @@ class FillMissing(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="advanced_keras")
-def masked_error(y_true, y_pred):
+def masked_error(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """Squared errors of the returns that are there, one number for each date.
 
     Args:
@@ -111,7 +117,7 @@ class MaskedMeanSquaredError(keras.losses.Loss):
 def build_autoencoder(
     num_characteristics: int,
     num_factors: int,
-    hidden=(32,),
+    hidden: Sequence[int] = (32,),
     l1: float = 1e-5,
     seed: int = 0,
 ) -> keras.Model:
@@ -201,7 +207,7 @@ def fit_autoencoder(
     train: Panel,
     validation: Panel,
     num_factors: int = 3,
-    hidden=(32,),
+    hidden: Sequence[int] = (32,),
     seed: int = 0,
     epochs: int = 50,
     batch_size: int = 8,
@@ -278,7 +284,7 @@ def examples(panel: Panel, scale: float = 1.0) -> tuple[dict, np.ndarray]:
     return inputs, targets.astype("float32")
 
 
-def minibatches(data, batch_size: int, epochs: int, seed: int) -> tf.data.Dataset:
+def minibatches(data: Any, batch_size: int, epochs: int, seed: int) -> tf.data.Dataset:
     """Dates in a new order each epoch, in whole batches; the order is the seed's.
 
     The order is drawn here and not by tf.data, whose draws depend on the global seed.

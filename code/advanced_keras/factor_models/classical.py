@@ -17,7 +17,10 @@ LARGEST_CONDITION = 1e12
 
 
 def time_series_regression(
-    returns: np.ndarray, factors: np.ndarray, present: np.ndarray, intercept=True
+    returns: np.ndarray,
+    factors: np.ndarray,
+    present: np.ndarray,
+    intercept: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Factors given: one regression for each ticker, over its dates.
 

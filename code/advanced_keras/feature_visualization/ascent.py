@@ -7,6 +7,7 @@ among the remedies that Olah et al. (2017) compare.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
@@ -14,12 +15,14 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from advanced_keras._types import Tensor
+
 from . import checks
 
 EPSILON = 1e-12
 
 
-def pixel_gradient(utility, images):
+def pixel_gradient(utility: Callable, images: Tensor) -> Tensor:
     """The gradient of a utility with respect to the pixels.
 
     Args:
@@ -46,7 +49,7 @@ def pixel_gradient(utility, images):
     return gradient
 
 
-def channel_mean(features, filters):
+def channel_mean(features: Tensor, filters: Tensor) -> Tensor:
     """The mean of one feature map of each picture.
 
     Args:
@@ -61,7 +64,7 @@ def channel_mean(features, filters):
     return ops.take_along_axis(means, filters[:, None], axis=1)[:, 0]
 
 
-def total_variation(images):
+def total_variation(images: Tensor) -> Tensor:
     """The sum of absolute differences between neighbouring pixels of each picture.
 
     Args:
@@ -76,7 +79,7 @@ def total_variation(images):
     return ops.sum(down, axis=(1, 2, 3)) + ops.sum(right, axis=(1, 2, 3))
 
 
-def blur(images, passes=1):
+def blur(images: Tensor, passes: int = 1) -> Tensor:
     """Mix each pixel with its neighbours, 1 : 2 : 1 along rows and along columns.
 
     The picture has no edges: right of the last column comes the first. As a matrix
@@ -95,7 +98,7 @@ def blur(images, passes=1):
     return images
 
 
-def unit_step(gradient):
+def unit_step(gradient: Tensor) -> Tensor:
     """Scale the gradient of each picture to a root mean square of 1.
 
     A gradient of zero stays zero.

@@ -7,11 +7,17 @@ Chapter: *The GAN training loop*. A logit ``a`` stands for the probability
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from keras import ops
 
+from advanced_keras._types import Tensor
 
-def discriminator_loss(real_logits, fake_logits, real_target=1.0):
+
+def discriminator_loss(
+    real_logits: Tensor, fake_logits: Tensor, real_target: float = 1.0
+) -> Tensor:
     """Minus the value function: ``-E[log D(x)] - E[log(1 - D(G(z)))]``.
 
     Goodfellow et al. (2014), equation 1. With ``real_target`` s below 1 the first
@@ -31,7 +37,7 @@ def discriminator_loss(real_logits, fake_logits, real_target=1.0):
     return ops.mean(on_real) + ops.mean(ops.softplus(fake))
 
 
-def minimax_loss(fake_logits):
+def minimax_loss(fake_logits: Tensor) -> Tensor:
     """What G minimises in the game for two: ``E[log(1 - D(G(z)))]``.
 
     Goodfellow et al. (2014), equation 1.
@@ -42,7 +48,7 @@ def minimax_loss(fake_logits):
     return -ops.mean(ops.softplus(_float32(fake_logits)))
 
 
-def non_saturating_loss(fake_logits):
+def non_saturating_loss(fake_logits: Tensor) -> Tensor:
     """What G minimises in practice: ``-E[log D(G(z))]``.
 
     Goodfellow et al. (2014), section 3: the same fixed point, larger gradients early.
@@ -57,7 +63,9 @@ GENERATOR_LOSSES = {"non_saturating": non_saturating_loss, "minimax": minimax_lo
 """The losses that :class:`~advanced_keras.gan.GAN` knows by name."""
 
 
-def optimal_discriminator(p_data, p_model, real_target=1.0, fake_target=0.0):
+def optimal_discriminator(
+    p_data: Any, p_model: Any, real_target: float = 1.0, fake_target: float = 0.0
+) -> np.ndarray:
     """Return the best D at points with known densities.
 
     ``(s p_data + t p_model) / (p_data + p_model)``: Goodfellow et al. (2014),
@@ -71,7 +79,7 @@ def optimal_discriminator(p_data, p_model, real_target=1.0, fake_target=0.0):
     return (real_target * p_data + fake_target * p_model) / (p_data + p_model)
 
 
-def jensen_shannon(p_data, p_model, step):
+def jensen_shannon(p_data: Any, p_model: Any, step: float) -> float:
     """Return the Jensen-Shannon divergence of two densities on a grid, in nats.
 
     ``KL(p, m) / 2 + KL(q, m) / 2`` with ``m = (p + q) / 2``; from 0 to log 2.

@@ -1,11 +1,15 @@
 """Gram matrices and the three losses of style transfer (Gatys et al., 2016)."""
 
+from __future__ import annotations
+
 from keras import ops
+
+from advanced_keras._types import Tensor
 
 TINY = 1e-12  # keeps a relative error finite where a target is zero
 
 
-def gram(features):
+def gram(features: Tensor) -> Tensor:
     """Return which feature maps are active together, averaged over all places.
 
     ``G[i, j]`` is the mean over places of map ``i`` times map ``j``: Gatys et al.
@@ -32,7 +36,7 @@ def gram(features):
     return ops.matmul(ops.transpose(F, (0, 2, 1)), F) / places
 
 
-def style_loss(G, A):
+def style_loss(G: Tensor, A: Tensor) -> Tensor:
     """Return the squared relative error of a Gram matrix.
 
     Gatys et al. (2016), equation 4, with the weight chosen such that the loss is 1
@@ -44,7 +48,7 @@ def style_loss(G, A):
     return ops.sum((G - A) ** 2) / (ops.sum(A**2) + TINY)
 
 
-def content_loss(F, P):
+def content_loss(F: Tensor, P: Tensor) -> Tensor:
     """Return the squared error of features, in units of the target's variance.
 
     Gatys et al. (2016), equation 1, divided such that the loss is 1 if ``F`` is the
@@ -56,7 +60,7 @@ def content_loss(F, P):
     return ops.mean((F - P) ** 2) / (ops.var(P) + TINY)
 
 
-def total_variation(images):
+def total_variation(images: Tensor) -> Tensor:
     """Return the sum of absolute differences of neighbours, for each pixel value.
 
     ``tf.image.total_variation``, divided by the number of rows, columns and channels.

@@ -79,7 +79,7 @@ class Trace:
             Bound(step.id, step.model, edge.argument, edge.tensor, edge.formal_tensor)
             for step in self.all_steps
             for edge in step.inputs
-            if edge.formal_tensor is not None
+            if step.model is not None and edge.formal_tensor is not None
         )
 
     def step(self, target: Any) -> Step:
@@ -154,8 +154,9 @@ class Trace:
                 continue
             kept.add(current)
             todo += [edge.step for edge in steps[current].inputs]
-            if through_models and steps[current].model is not None:
-                todo += inner[steps[current].model]
+            model = steps[current].model
+            if through_models and model is not None:
+                todo += inner[model]
         return self._keep(kept)
 
     def _keep(self, ids: set[str]) -> Trace:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from advanced_keras._types import Tensor
 from advanced_keras.translation.text import PAD
 
 
-def target_mask(y_true):
+def target_mask(y_true: Tensor) -> Tensor:
     """Return 1 where the target is a real token and 0 where it is padding.
 
     Args:
@@ -25,7 +26,7 @@ def target_mask(y_true):
     return ops.cast(ops.not_equal(y_true, PAD), "float32")
 
 
-def token_crossentropy(y_true, logits):
+def token_crossentropy(y_true: Tensor, logits: Tensor) -> Tensor:
     """Return -log p(y_t) for every position, from logits.
 
     Args:
@@ -39,7 +40,7 @@ def token_crossentropy(y_true, logits):
     return ops.sparse_categorical_crossentropy(y_true, logits, from_logits=True)
 
 
-def token_hits(y_true, logits):
+def token_hits(y_true: Tensor, logits: Tensor) -> Tensor:
     """Return 1 where the most likely token is the target, else 0.
 
     Args:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 import keras
 import tensorflow as tf
 
+from advanced_keras._types import Tensor
+
 PAD, UNKNOWN = 0, 1
 """Ids that `TextVectorization` reserves: padding, and any word it never saw."""
 
@@ -21,7 +23,7 @@ _OPENING, _CLOSING = "¿¡(«", "?!.,;:)»"
 
 
 @keras.saving.register_keras_serializable(package="advanced_keras")
-def standardize_text(text):
+def standardize_text(text: Tensor) -> Tensor:
     """Lower-case the text and set punctuation apart, keeping accents and ¿ ¡.
 
     ``"¿Él come?"`` becomes ``"¿ él come ?"``. Keras's own standardization lowers
@@ -259,7 +261,9 @@ def make_vectorizations(
     return source, target
 
 
-def format_dataset(source_ids, target_ids):
+def format_dataset(
+    source_ids: Tensor, target_ids: Tensor
+) -> tuple[dict[str, Tensor], Tensor]:
     """Make a teacher-forced example: the decoder is fed what it should have said.
 
     At position t the decoder reads y_(t-1) and is asked for y_t. All of teacher

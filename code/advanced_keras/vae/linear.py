@@ -21,7 +21,9 @@ from .model import GaussianVAE
 from .networks import _check_integers
 
 
-def build_linear_vae(n: int, latent_dim: int, noise=None, seed: int | None = None):
+def build_linear_vae(
+    n: int, latent_dim: int, noise: float | None = None, seed: int | None = None
+) -> GaussianVAE:
     """Return a VAE of matrices: q(z|x) = N(V x + c, D), p(x|z) = N(W z + b, noise).
 
     ``D`` is diagonal and the same for all x, as in Lucas et al. (2019).

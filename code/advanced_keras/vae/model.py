@@ -13,6 +13,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from advanced_keras._types import Tensor
+
 from ..training import StandardStep, batch_size
 from .sampling import Sampling, kl_divergence
 
@@ -238,7 +240,7 @@ class GaussianVAE(VAE):
         return {**super().get_config(), "noise": self.noise}
 
 
-def average(each, sample_weight=None):
+def average(each: Tensor, sample_weight: Tensor | None = None) -> Tensor:
     """Mean of ``(batch,)`` over the batch, times weights if there are any."""
     if sample_weight is not None:
         each = each * ops.reshape(ops.cast(sample_weight, each.dtype), (-1,))

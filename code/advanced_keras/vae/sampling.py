@@ -9,6 +9,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from advanced_keras._types import Tensor
+
 
 @keras.saving.register_keras_serializable(package="advanced_keras")
 class Sampling(keras.layers.Layer):
@@ -81,7 +83,7 @@ class Sampling(keras.layers.Layer):
         return {**super().get_config(), "seed": self.seed}
 
 
-def kl_divergence(mean, log_var):
+def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
     """KL divergence of N(mean, exp(log_var)) from N(0, 1), summed over dimensions.
 
     ``1/2 sum_j (mu_j^2 + sigma_j^2 - log sigma_j^2 - 1)``: Kingma and Welling (2014),
@@ -96,7 +98,7 @@ def kl_divergence(mean, log_var):
     return ops.sum(kl_by_dimension(mean, log_var), axis=-1)
 
 
-def kl_by_dimension(mean, log_var):
+def kl_by_dimension(mean: Tensor, log_var: Tensor) -> Tensor:
     """The terms of :func:`kl_divergence`, ``(batch, latent_dim)``, in nats."""
     # expm1(v) - v is exact near v = 0, where exp(v) - v - 1 cancels.
     return 0.5 * (ops.square(mean) + ops.expm1(log_var) - log_var)
