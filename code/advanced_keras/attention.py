@@ -29,6 +29,12 @@ def causal_mask(length: Tensor) -> Tensor:
 
     Returns:
         A boolean tensor ``(T, T)``, True at ``[t, t']`` where ``t' <= t``.
+
+    Example:
+        >>> print(causal_mask(3).numpy().astype(int))
+        [[1 0 0]
+         [1 1 0]
+         [1 1 1]]
     """
     positions = ops.arange(length)
     return positions[:, None] >= positions[None, :]
@@ -48,6 +54,12 @@ def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None = None) ->
 
     Returns:
         Weights ``(..., T, S)``, in the dtype of ``query``.
+
+    Example:
+        >>> query = key = keras.ops.eye(2)[None]
+        >>> print(attention_weights(query, key).numpy().round(2))
+        [[[0.67 0.33]
+          [0.33 0.67]]]
     """
     # Scaled before the product: in float16 the product itself may overflow.
     scaled = query * query.shape[-1] ** -0.5
@@ -88,6 +100,12 @@ def scaled_dot_product_attention(
     Raises:
         ValueError: if the widths of ``query`` and ``key``, or the lengths of ``key``
             and ``value``, differ.
+
+    Example:
+        >>> query = key = value = keras.ops.ones((1, 3, 8))
+        >>> result, weights = scaled_dot_product_attention(query, key, value)
+        >>> tuple(result.shape), tuple(weights.shape)
+        ((1, 3, 8), (1, 3, 3))
     """
     if query.shape[-1] != key.shape[-1]:
         raise ValueError(

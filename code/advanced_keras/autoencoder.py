@@ -52,6 +52,10 @@ def build_encoder(
     Raises:
         ValueError: for a number that is not a positive integer, or an image that
             can't be halved that often.
+
+    Example:
+        >>> build_encoder(latent_dim=2).output_shape
+        (None, 2)
     """
     _check_integer("latent_dim", latent_dim)
     _check_image_shape(image_shape, filters)
@@ -83,6 +87,10 @@ def build_decoder(
 
     Raises:
         ValueError: as :func:`build_encoder`.
+
+    Example:
+        >>> build_decoder(latent_dim=2).output_shape
+        (None, 28, 28, 1)
     """
     _check_integer("latent_dim", latent_dim)
     _check_image_shape(image_shape, filters)
@@ -113,6 +121,11 @@ def build_autoencoder(
         ValueError: if a part is not functional or sequential, has several inputs or
             outputs, the decoder does not take what the encoder gives, or both parts
             have the same name.
+
+    Example:
+        >>> encoder, decoder = build_encoder(latent_dim=2), build_decoder(latent_dim=2)
+        >>> build_autoencoder(encoder, decoder).output_shape
+        (None, 28, 28, 1)
     """
     _check_parts(encoder, decoder)
     shape, dtype = encoder.inputs[0].shape[1:], encoder.inputs[0].dtype
@@ -143,6 +156,11 @@ def build_linear_autoencoder(
     Raises:
         ValueError: for a number that is not a positive integer, or
             ``latent_dim > n``.
+
+    Example:
+        >>> model = build_linear_autoencoder(4, 2)
+        >>> tuple(model(np.ones((3, 4))).shape)
+        (3, 4)
     """
     _check_integer("n", n)
     _check_integer("latent_dim", latent_dim, most=n)
@@ -174,6 +192,10 @@ def build_tied_autoencoder(
 
     Raises:
         ValueError: as :func:`build_linear_autoencoder`.
+
+    Example:
+        >>> build_tied_autoencoder(4, 2).count_params()
+        8
     """
     _check_integer("n", n)
     _check_integer("latent_dim", latent_dim, most=n)
@@ -292,6 +314,12 @@ class ReversibleDense(layers.Layer):
     Raises:
         ValueError: for a number that is not a positive integer, or another size of
             the last axis.
+
+    Example:
+        >>> layer = ReversibleDense(4, 2)
+        >>> code = layer(np.ones((1, 4)))
+        >>> tuple(code.shape), tuple(layer(code, reverse=True).shape)
+        ((1, 2), (1, 4))
     """
 
     def __init__(self, n, units, kernel_initializer="glorot_normal", **kwargs):
@@ -340,6 +368,11 @@ def squared_error_from_logits(images: Tensor, logits: Tensor) -> Tensor:
 
     Returns:
         ``(batch,)``: one error for each example.
+
+    Example:
+        >>> images, logits = np.ones((1, 2, 2, 1)), np.zeros((1, 2, 2, 1))
+        >>> print(squared_error_from_logits(images, logits).numpy())
+        [0.25]
     """
     logits = ops.convert_to_tensor(logits)
     gap = ops.cast(images, logits.dtype) - ops.sigmoid(logits)
@@ -360,6 +393,11 @@ def cross_entropy_from_logits(images: Tensor, logits: Tensor) -> Tensor:
 
     Returns:
         ``(batch,)``: one value for each example.
+
+    Example:
+        >>> images, logits = np.ones((1, 2, 2, 1)), np.zeros((1, 2, 2, 1))
+        >>> print(cross_entropy_from_logits(images, logits).numpy().round(3))
+        [0.693]
     """
     logits = ops.convert_to_tensor(logits)
     pixels = ops.softplus(logits) - ops.cast(images, logits.dtype) * logits
@@ -378,6 +416,10 @@ def grey_entropy(images: Tensor) -> np.ndarray:
 
     Raises:
         ValueError: for a value outside of 0 to 1.
+
+    Example:
+        >>> print(grey_entropy(np.array([[0.0, 0.5, 1.0]])).round(3))
+        [0.231]
     """
     x = np.asarray(images, dtype=float)
     if not (np.all(x >= 0) and np.all(x <= 1)):

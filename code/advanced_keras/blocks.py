@@ -188,6 +188,11 @@ def make_neighbours(
 
     Raises:
         ValueError: if ``count``, ``length`` or ``symbols`` is no positive integer.
+
+    Example:
+        >>> data = make_neighbours(count=1, length=4)
+        >>> data.tokens.tolist(), data.answers["mirrored"].tolist()
+        ([[9, 7, 6, 3]], [[3, 6, 7, 9]])
     """
     _positive_int("count", count)
     _positive_int("length", length)
@@ -236,6 +241,11 @@ def build_stack(
 
     Raises:
         ValueError: for an argument out of range.
+
+    Example:
+        >>> stack = build_stack(depth=2)
+        >>> [block.name for block in blocks_of(stack)]
+        ['block_1', 'block_2']
     """
     vocabulary = _positive_int("symbols", symbols) + 1
     tokens = keras.Input((length,), dtype="int64", name="tokens")
@@ -287,6 +297,11 @@ def states_by_depth(stack: keras.Model, tokens: Any) -> list[np.ndarray]:
 
     Returns:
         A list of L + 1 arrays ``(B, S, E)``.
+
+    Example:
+        >>> stack = build_stack(depth=2)
+        >>> [state.shape for state in states_by_depth(stack, np.ones((1, 10), int))]
+        [(1, 10, 32), (1, 10, 32), (1, 10, 32)]
     """
     states = keras.Model(stack.input, _states(stack))(tf.convert_to_tensor(tokens))
     return [np.asarray(state) for state in states]
@@ -314,6 +329,12 @@ def gradient_norms(stack: keras.Model, tokens: Any, answers: Any) -> GradientNor
 
     Returns:
         A :class:`GradientNorms`.
+
+    Example:
+        >>> stack, data = build_stack(depth=2), make_neighbours(count=8)
+        >>> norms = gradient_norms(stack, *data)
+        >>> norms.states.shape, norms.weights.shape
+        ((3,), (2,))
     """
     opened = keras.Model(stack.input, [_states(stack), stack.output])
     kernels = [block.output_dense.kernel.value for block in blocks_of(stack)]

@@ -47,6 +47,10 @@ def conv_size(
     Raises:
         ValueError: for an argument that is not a positive integer, another padding,
             or an input that is smaller than the kernel's reach (``valid``).
+
+    Example:
+        >>> conv_size(28, kernel_size=3, strides=2)
+        13
     """
     _check(kernel_size, strides, padding, dilation_rate)
     _positive("input_size", input_size)
@@ -85,6 +89,10 @@ def conv_transpose_size(
     Raises:
         ValueError: as :func:`conv_size`; for an ``output_padding`` out of range; or
             for one that asks for a size which no convolution maps to ``output_size``.
+
+    Example:
+        >>> conv_transpose_size(13, kernel_size=3, strides=2)
+        27
     """
     _check(kernel_size, strides, padding, dilation_rate)
     _positive("output_size", output_size)
@@ -124,6 +132,10 @@ def conv_input_sizes(
 
     Raises:
         ValueError: as :func:`conv_size`.
+
+    Example:
+        >>> conv_input_sizes(13, kernel_size=3, strides=2)
+        range(27, 29)
     """
     _check(kernel_size, strides, padding, dilation_rate)
     _positive("output_size", output_size)
@@ -154,6 +166,10 @@ def output_padding_for(
         ValueError: as :func:`conv_size`; or if no ``output_padding`` that the layers
             of Keras accept gives these sizes (``same``, kernel of even reach, and
             one axis a multiple of its stride while another is not).
+
+    Example:
+        >>> output_padding_for(28, kernel_size=3, strides=2)
+        1
     """
     rank = len(input_size) if isinstance(input_size, (tuple, list)) else 1
     axes = _axes(rank, input_size, kernel_size, strides, dilation_rate)
@@ -195,6 +211,11 @@ def taps(
 
     Raises:
         ValueError: as :func:`conv_size`.
+
+    Example:
+        >>> print(taps(4, kernel_size=2, strides=2)[1].astype(int))
+        [[0 1 0 0]
+         [0 0 0 1]]
     """
     output_size = conv_size(input_size, kernel_size, strides, padding, dilation_rate)
     before = 0
@@ -234,6 +255,12 @@ def conv_matrix(
     Raises:
         ValueError: if the kernel has the wrong number of axes, and as
             :func:`conv_size`.
+
+    Example:
+        >>> kernel = np.array([1, 2]).reshape(2, 1, 1)
+        >>> print(conv_matrix(kernel, 4, strides=2).astype(int))
+        [[1 2 0 0]
+         [0 0 1 2]]
     """
     kernel = np.asarray(kernel)
     rank = kernel.ndim - 2
@@ -275,6 +302,10 @@ def overlap(
 
     Raises:
         ValueError: as :func:`conv_size`.
+
+    Example:
+        >>> print(overlap(7, kernel_size=3, strides=2))
+        [1 1 2 1 2 1 1]
     """
     S = taps(input_size, kernel_size, strides, padding, dilation_rate)
     return S.sum((0, 1)).astype(int)
@@ -302,6 +333,12 @@ def transpose_of(
         TypeError: if ``conv`` is another kind of layer.
         ValueError: if ``conv`` is not built, has groups, is causal or has channels
             first, or if :func:`output_padding_for` refuses ``input_size``.
+
+    Example:
+        >>> conv = keras.layers.Conv1D(4, 3, strides=2)
+        >>> conv.build((None, 28, 1))
+        >>> tuple(transpose_of(conv, 28)(np.zeros((1, 13, 4))).shape)
+        (1, 28, 1)
     """
     classes = {
         keras.layers.Conv1D: keras.layers.Conv1DTranspose,
@@ -350,6 +387,11 @@ def checkerboard_share(images: Tensor, period: int) -> np.ndarray:
     Raises:
         ValueError: if ``images`` does not have four axes, ``period`` is not an
             integer of at least 2, or an image is smaller than the period.
+
+    Example:
+        >>> board = (np.indices((8, 8)).sum(0) % 2).astype(float)
+        >>> print(checkerboard_share(board[None, ..., None], period=2))
+        [1.]
     """
     images = np.asarray(images, dtype=float)
     _positive("period", period, least=2)

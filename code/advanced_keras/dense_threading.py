@@ -59,6 +59,10 @@ def flat_index(index: Sequence[int], leading: Sequence[int]) -> int:
 
     Raises:
         ValueError: if the lengths differ or an index is outside its axis.
+
+    Example:
+        >>> flat_index((1, 2), (3, 4))
+        6
     """
     leading = _sizes("leading", leading)
     if len(index) != len(leading):
@@ -83,6 +87,10 @@ def leading_index(m: int, leading: Sequence[int]) -> tuple[int, ...]:
 
     Raises:
         ValueError: if there is no row ``m``.
+
+    Example:
+        >>> leading_index(6, (3, 4))
+        (1, 2)
     """
     leading = _sizes("leading", leading)
     if not 0 <= m < math.prod(leading):
@@ -107,6 +115,10 @@ def flatten(x: Tensor, rank: int = 1) -> Tensor:
 
     Raises:
         ValueError: if ``rank`` is not positive, or ``x`` has no leading axis.
+
+    Example:
+        >>> tuple(flatten(np.zeros((3, 4, 5))).shape)
+        (12, 5)
     """
     _check_rank(x.shape, rank)
     return ops.reshape(x, (-1, *ops.shape(x)[-rank:]))
@@ -121,6 +133,10 @@ def unflatten(rows: Tensor, leading: Sequence[Any]) -> Tensor:
 
     Raises:
         ValueError: if ``rows`` is known to have another number of rows.
+
+    Example:
+        >>> tuple(unflatten(np.zeros((12, 5)), (3, 4)).shape)
+        (3, 4, 5)
     """
     leading = tuple(leading)
     known = all(isinstance(d, int) for d in leading) and rows.shape[0] is not None
@@ -192,6 +208,11 @@ class ThreadedDense(keras.layers.Layer):
     Raises:
         ValueError: if ``units`` is not a positive integer, or an input has another
             number of features than the kernel was made for.
+
+    Example:
+        >>> layer = ThreadedDense(2)
+        >>> tuple(layer(np.zeros((3, 4, 5))).shape), layer.count_params()
+        ((3, 4, 2), 12)
     """
 
     def __init__(self, units, activation=None, use_bias=True, **kwargs):
@@ -264,6 +285,11 @@ class Thread(keras.layers.Wrapper):
     Raises:
         TypeError: if ``layer`` is not a Keras layer.
         ValueError: if ``rank`` is not a positive integer.
+
+    Example:
+        >>> layer = Thread(keras.layers.Dense(2))
+        >>> tuple(layer(np.zeros((3, 4, 5))).shape)
+        (3, 4, 2)
     """
 
     def __init__(self, layer, rank=1, **kwargs):
@@ -310,6 +336,10 @@ def thread_gradients(x: Tensor, delta: Tensor) -> Tensor:
 
     Raises:
         ValueError: if the leading axes differ.
+
+    Example:
+        >>> tuple(thread_gradients(np.ones((3, 4, 5)), np.ones((3, 4, 2))).shape)
+        (12, 5, 2)
     """
     if tuple(x.shape[:-1]) != tuple(delta.shape[:-1]):
         raise ValueError(
@@ -405,6 +435,10 @@ def diagnose(
             ``x`` isn't floating-point.
         ValueError: if ``axis`` is not an axis of ``x`` or has one row only, or
             ``function`` gives two results for the same ``x`` or one with NaN.
+
+    Example:
+        >>> diagnose(keras.layers.Dense(2), np.ones((3, 4, 5))).kept
+        True
     """
     _check_function(function)
     x, axis = _check_rows(x, axis)
@@ -433,6 +467,10 @@ def mixes_rows(function: Callable, x: Tensor, axis: int = 1, **options: Any) -> 
     Raises:
         ValueError: if the output has no such axis, or as :func:`diagnose`.
         TypeError: as :func:`diagnose`.
+
+    Example:
+        >>> mixes_rows(lambda x: ops.cumsum(x, axis=1), np.ones((1, 4, 5)))
+        True
     """
     found = diagnose(function, x, axis, **options)
     if not found.kept:
@@ -460,6 +498,10 @@ def jacobian_blocks(function: Callable, x: Tensor) -> np.ndarray:
     Raises:
         TypeError: if ``function`` is not callable.
         ValueError: if ``x`` or what ``function`` returns has another number of axes.
+
+    Example:
+        >>> print(jacobian_blocks(lambda x: 2 * x, np.ones((2, 1))).shape)
+        (2, 2, 1, 1)
     """
     _check_function(function)
     x = tf.convert_to_tensor(x)
@@ -608,6 +650,11 @@ def threading_steps(
 
     Raises:
         ValueError: if a size is not a positive integer.
+
+    Example:
+        >>> steps = threading_steps((3, 4), features=5, units=2)
+        >>> steps.rows, steps.parameters
+        (12, 12)
     """
     return ThreadingSteps(
         _sizes("leading", leading),

@@ -173,6 +173,10 @@ def mosaic(images: Any, columns: int, gap: int = 1) -> np.ndarray:
     Raises:
         ValueError: if ``images`` has another shape or is empty, or ``columns`` is
             not an integer of at least 1, or ``gap`` of at least 0.
+
+    Example:
+        >>> mosaic(np.zeros((4, 28, 28)), columns=2).shape
+        (57, 57)
     """
     images = np.asarray(images)
     if images.ndim == 3:
@@ -396,7 +400,14 @@ def table(
     align: str | None = None,
     code: Sequence[str] = (),
 ) -> Table:
-    """A :class:`Table` of ``rows`` under the headings ``columns``."""
+    """A :class:`Table` of ``rows`` under the headings ``columns``.
+
+    Example:
+        >>> print(table([(1, "one"), (2, "two")], ["n", "name"]))
+        n  name
+        1  one
+        2  two
+    """
     return Table(rows, columns, align=align, code=code)
 
 

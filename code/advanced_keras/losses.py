@@ -131,6 +131,11 @@ def pinball(
     Raises:
         ValueError: for levels outside (0, 1) or shapes that don't fit.
         TypeError: if ``quantiles`` are not numbers.
+
+    Example:
+        >>> y_true, y_pred = [[1.0], [1.0]], [[0.0], [2.0]]
+        >>> print(pinball(y_true, y_pred, quantiles=0.9).numpy().round(2))
+        [0.9 0.1]
     """
     levels = _levels(quantiles)
     y_pred = _floating(y_pred)
@@ -158,6 +163,11 @@ class PinballLoss(keras.losses.Loss):
     Raises:
         ValueError: for levels outside (0, 1).
         TypeError: if ``quantiles`` are not numbers.
+
+    Example:
+        >>> loss = PinballLoss(quantiles=[0.1, 0.9])
+        >>> print(loss([[1.0]], [[0.0, 2.0]]).numpy().round(2))
+        0.1
     """
 
     def __init__(self, quantiles=0.5, name="pinball", **kwargs):
@@ -199,6 +209,10 @@ def binary_focal(
     Raises:
         ValueError: for gamma below 0, alpha outside (0, 1), or unequal shapes.
         TypeError: if gamma or alpha is not a number.
+
+    Example:
+        >>> print(binary_focal([[1.0]], [[0.0]], gamma=0.0).numpy().round(4))
+        [0.6931]
     """
     gamma, (weight_1, weight_0) = _gamma(gamma), _class_weights(alpha)
     y_true, logits = align(y_true, logits)
@@ -222,6 +236,11 @@ class BinaryFocalLoss(keras.losses.Loss):
     Raises:
         ValueError: for gamma below 0 or alpha outside (0, 1).
         TypeError: if gamma or alpha is not a number.
+
+    Example:
+        >>> loss = BinaryFocalLoss(gamma=2.0)
+        >>> print(loss([[1.0]], [[0.0]]).numpy().round(4))
+        0.1733
     """
 
     def __init__(self, gamma=2.0, alpha=None, name="binary_focal", **kwargs):
@@ -264,6 +283,11 @@ def focal_probability(
     Raises:
         ValueError: for gamma below 0 or alpha outside (0, 1).
         TypeError: if gamma or alpha is not a number.
+
+    Example:
+        >>> print(focal_probability([[0.0], [2.0]]).numpy().round(3))
+        [[0.5  ]
+         [0.995]]
     """
     gamma, (weight_1, weight_0) = _gamma(gamma), _class_weights(alpha)
     z = ops.cast(logits, keras.backend.floatx())
@@ -296,6 +320,10 @@ def linex(y_true: Tensor, y_pred: Tensor, a: float = 1.0) -> Tensor:
     Raises:
         ValueError: if ``a`` is 0 or infinite, or the shapes are unequal.
         TypeError: if ``a`` is not a number.
+
+    Example:
+        >>> print(linex([[1.0], [-1.0]], [[0.0], [0.0]]).numpy().round(4))
+        [0.3679 0.7183]
     """
     a = _nonzero(a)
     y_true, y_pred = align(y_true, y_pred)
@@ -315,6 +343,10 @@ class LinexLoss(keras.losses.Loss):
     Raises:
         ValueError: if ``a`` is 0 or infinite.
         TypeError: if ``a`` is not a number.
+
+    Example:
+        >>> print(LinexLoss(a=2.0)([[1.0]], [[1.0]]).numpy())
+        0.0
     """
 
     def __init__(self, a=1.0, name="linex", **kwargs):
@@ -349,6 +381,10 @@ def sharpe_ratio(returns: Tensor, sample_weight: Tensor | None = None) -> Tensor
 
     Raises:
         ValueError: if ``returns`` or ``sample_weight`` has another shape.
+
+    Example:
+        >>> print(sharpe_ratio([0.01, 0.02, 0.03]).numpy().round(3))
+        2.449
     """
     r = _floating(returns)
     if len(r.shape) != 1:

@@ -138,6 +138,11 @@ def moments(features: Any) -> tuple[np.ndarray, np.ndarray]:
 
     Raises:
         ValueError: if there are not at least two rows, or a value is not finite.
+
+    Example:
+        >>> mean, covariance = moments(np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 2.0]]))
+        >>> print(mean, covariance.shape)
+        [2. 2.] (2, 2)
     """
     features = np.asarray(features, dtype=float)
     if features.ndim != 2 or len(features) < 2 or not np.isfinite(features).all():
@@ -160,6 +165,11 @@ def frechet_distance(one: Any, other: Any) -> float:
 
     Raises:
         ValueError: if the shapes do not fit.
+
+    Example:
+        >>> one = (np.zeros(2), np.eye(2))
+        >>> float(frechet_distance(one, (np.array([3.0, 4.0]), np.eye(2))))
+        25.0
     """
     (m1, C1), (m2, C2) = (map(np.asarray, each) for each in (one, other))
     if not m1.shape * 2 == m2.shape * 2 == C1.shape == C2.shape:

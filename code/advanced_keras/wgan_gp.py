@@ -39,6 +39,10 @@ def interpolation_weights(x: Tensor, seed: Any = None) -> Tensor:
 
     Returns:
         ``(batch, 1, ..., 1)``, float32, with as many axes as ``x``.
+
+    Example:
+        >>> tuple(interpolation_weights(np.zeros((4, 28, 28, 1)), seed=0).shape)
+        (4, 1, 1, 1)
     """
     shape = (batch_size(x), *[1 for _ in x.shape[1:]])
     return keras.random.uniform(shape, 0.0, 1.0, dtype="float32", seed=seed)
@@ -53,6 +57,10 @@ def interpolate(x: Tensor, generated: Tensor, alpha: Tensor) -> Tensor:
 
     Returns:
         ``(batch, ...)``, float32, whatever the precision of the networks is.
+
+    Example:
+        >>> print(interpolate([[0.0]], [[1.0]], alpha=[[0.25]]).numpy())
+        [[0.25]]
     """
     x, generated = ops.cast(x, "float32"), ops.cast(generated, "float32")
     return x + alpha * (generated - x)
@@ -69,6 +77,10 @@ def safe_norm(gradients: Tensor, epsilon: float = EPSILON) -> Tensor:
 
     Returns:
         ``(batch,)``, float32.
+
+    Example:
+        >>> print(safe_norm(ops.array([[3.0, 4.0]])).numpy().round(3))
+        [5.]
     """
     flat = ops.reshape(ops.cast(gradients, "float32"), (batch_size(gradients), -1))
     return ops.sqrt(ops.sum(ops.square(flat), axis=1) + epsilon)
@@ -88,6 +100,11 @@ def slopes(critic: keras.Model, x: Tensor, epsilon: float = EPSILON) -> Tensor:
 
     Returns:
         ``(batch,)``, float32; a tape outside can differentiate it once more.
+
+    Example:
+        >>> critic = keras.layers.Rescaling(2.0)
+        >>> print(slopes(critic, ops.ones((1, 1))).numpy().round(3))
+        [2.]
     """
     x = ops.convert_to_tensor(x, "float32")
     with tf.GradientTape() as inner_tape:
@@ -101,6 +118,10 @@ def gradient_penalty(norms: Tensor) -> Tensor:
 
     Args:
         norms: ``(batch,)``, see :func:`slopes`.
+
+    Example:
+        >>> print(gradient_penalty(ops.array([1.0, 3.0])).numpy())
+        2.0
     """
     return ops.mean(ops.square(norms - 1.0))
 
@@ -110,6 +131,10 @@ def one_sided_penalty(norms: Tensor) -> Tensor:
 
     Args:
         norms: ``(batch,)``, see :func:`slopes`.
+
+    Example:
+        >>> print(one_sided_penalty(ops.array([0.5, 3.0])).numpy())
+        2.0
     """
     return ops.mean(ops.square(ops.relu(norms - 1.0)))
 

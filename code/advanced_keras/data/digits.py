@@ -108,6 +108,11 @@ def load_digits(
         ValueError: for an unknown ``source``, a number that is not an integer of at
             least 1 or exceeds what the source has, or a negative ``seed``.
         OSError: if a data set can't be downloaded; the message says what to do.
+
+    Example:
+        >>> train, test = load_digits(num_train=3, num_test=2)
+        >>> train.images.shape, test.labels.shape
+        ((3, 28, 28, 1), (2,))
     """
     if source not in SOURCES:
         raise ValueError(f"source must be one of {SOURCES}, got {source!r}.")
@@ -132,6 +137,11 @@ def draw_digits(count: int, seed: int | Sequence[int]) -> Digits:
 
     Raises:
         ValueError: if ``count`` is not an integer of at least 1.
+
+    Example:
+        >>> digits = draw_digits(2, seed=0)
+        >>> digits.images.shape, digits.labels.dtype
+        ((2, 28, 28, 1), dtype('int64'))
     """
     _check_number("count", count, least=1, most=MAX_DRAWN)
     draws = np.random.default_rng(seed).uniform(size=(count, 2 + len(JITTER)))

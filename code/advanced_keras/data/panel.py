@@ -140,6 +140,11 @@ def simulate_panel(
 
     Raises:
         ValueError: for a design that is not known, or a number out of range.
+
+    Example:
+        >>> panel, truth = simulate_panel(num_dates=12, num_assets=5, seed=0)
+        >>> panel.returns.shape, truth.betas.shape
+        ((12, 5), (12, 5, 3))
     """
     if design not in DESIGNS:
         raise ValueError(f"design must be one of {DESIGNS}, got {design!r}.")
@@ -249,6 +254,12 @@ def rank_transform(characteristics: np.ndarray, present: np.ndarray) -> np.ndarr
 
     Returns:
         ``(D, N, P)``, NaN where a ticker is not present.
+
+    Example:
+        >>> sizes = np.array([[[3.0], [1.0], [9.0], [2.0]]])
+        >>> present = np.array([[True, True, False, True]])
+        >>> print(rank_transform(sizes, present)[0, :, 0])
+        [ 1. -1. nan  0.]
     """
     D, N, P = characteristics.shape
     values = np.where(present[..., None], characteristics, np.nan)

@@ -40,6 +40,10 @@ def make_model(
     Returns:
         A compiled model: inputs ``(B, N, P)`` and ``(B, N)``, output ``(B, N)``. It
         has no place for missing tickers; see :func:`build_autoencoder`.
+
+    Example:
+        >>> make_model(n_tickers=5, n_characteristics=4).output_shape
+        (None, 5)
     """
     input_beta = keras.Input((n_tickers, n_characteristics), name="input_beta")
     input_factor = keras.Input((n_tickers,), name="input_factor")
@@ -92,6 +96,11 @@ def masked_error(y_true: Tensor, y_pred: Tensor) -> Tensor:
     Returns:
         ``(B,)``. Their mean over the batch is the mean over all returns present in it:
         each counts the same, on a full date and on a sparse one.
+
+    Example:
+        >>> y_true, y_pred = np.array([[1.0, np.nan]]), np.array([[0.5, 7.0]])
+        >>> print(masked_error(y_true, y_pred).numpy())
+        [0.25]
     """
     seen = ops.logical_not(ops.isnan(y_true))
     error = ops.where(seen, y_true - y_pred, 0.0)
@@ -143,6 +152,11 @@ def build_autoencoder(
     Raises:
         TypeError: if ``hidden`` is no tuple or list.
         ValueError: for a number of factors or units that is not a positive integer.
+
+    Example:
+        >>> model = build_autoencoder(num_characteristics=4, num_factors=2)
+        >>> [tuple(each.shape) for each in model.inputs]
+        [(None, None, 4), (None, None), (None, 4)]
     """
     _check_factors(num_factors, num_characteristics)
     if not isinstance(hidden, (tuple, list)):

@@ -35,6 +35,12 @@ def pixel_gradient(utility: Callable, images: Tensor) -> Tensor:
 
     Raises:
         ValueError: if the utility does not depend on the pixels, or they are integers.
+
+    Example:
+        >>> images = np.full((1, 2, 2, 1), 3.0, "float32")
+        >>> double = pixel_gradient(lambda x: ops.sum(x**2, axis=(1, 2, 3)), images)
+        >>> print(np.unique(double))
+        [6.]
     """
     images = _floating(images)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -58,6 +64,11 @@ def channel_mean(features: Tensor, filters: Tensor) -> Tensor:
 
     Returns:
         ``(batch,)``, at least float32.
+
+    Example:
+        >>> features = np.arange(8.0).reshape(1, 2, 2, 2)
+        >>> print(channel_mean(features, [1]).numpy())
+        [4.]
     """
     features, filters = _matched(_at_least_float32(features), filters)
     means = ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))
@@ -72,6 +83,10 @@ def total_variation(images: Tensor) -> Tensor:
 
     Returns:
         ``(batch,)``.
+
+    Example:
+        >>> print(total_variation(np.ones((1, 4, 4, 3), "float32")).numpy())
+        [0.]
     """
     _four_axes("images", images)
     down = ops.abs(images[:, 1:] - images[:, :-1])
@@ -88,6 +103,14 @@ def blur(images: Tensor, passes: int = 1) -> Tensor:
     Args:
         images: ``(batch, rows, columns, channels)``.
         passes: how often.
+
+    Example:
+        >>> dot = np.zeros((1, 3, 3, 1), "float32")
+        >>> dot[0, 1, 1, 0] = 16
+        >>> print(np.asarray(blur(dot))[0, ..., 0])
+        [[1. 2. 1.]
+         [2. 4. 2.]
+         [1. 2. 1.]]
     """
     _four_axes("images", images)
     checks.number("passes", passes, whole=True)
@@ -102,6 +125,11 @@ def unit_step(gradient: Tensor) -> Tensor:
     """Scale the gradient of each picture to a root mean square of 1.
 
     A gradient of zero stays zero.
+
+    Example:
+        >>> step = unit_step(np.array([[[[3.0], [4.0]]]], "float32"))
+        >>> print(np.ravel(step).round(2))
+        [0.85 1.13]
     """
     _four_axes("gradient", gradient)
     square = ops.mean(ops.square(gradient), axis=(1, 2, 3), keepdims=True)

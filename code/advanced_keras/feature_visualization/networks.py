@@ -125,6 +125,11 @@ def feature_extractor(network: keras.Model, layer: str) -> keras.Model:
 
     Raises:
         ValueError: if there is no such layer; the message lists some that exist.
+
+    Example:
+        >>> network = build_network()
+        >>> feature_extractor(network, network.layers[1].name).output_shape
+        (None, None, None, 24)
     """
     checks.one_input("network", network)
     names = [each.name for each in network.layers]

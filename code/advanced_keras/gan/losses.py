@@ -31,6 +31,11 @@ def discriminator_loss(
 
     Returns:
         A scalar, float32; ``log 4`` for a discriminator that always says 1/2.
+
+    Example:
+        >>> logits = np.zeros((2, 1))
+        >>> print(discriminator_loss(logits, logits).numpy().round(4))
+        1.3863
     """
     real, fake = _float32(real_logits), _float32(fake_logits)
     on_real = real_target * ops.softplus(-real) + (1 - real_target) * ops.softplus(real)
@@ -44,6 +49,10 @@ def minimax_loss(fake_logits: Tensor) -> Tensor:
 
     Args:
         fake_logits: the discriminator's logits of generated examples, ``(batch, 1)``.
+
+    Example:
+        >>> print(minimax_loss(np.zeros((2, 1))).numpy().round(4))
+        -0.6931
     """
     return -ops.mean(ops.softplus(_float32(fake_logits)))
 
@@ -55,6 +64,10 @@ def non_saturating_loss(fake_logits: Tensor) -> Tensor:
 
     Args:
         fake_logits: the discriminator's logits of generated examples, ``(batch, 1)``.
+
+    Example:
+        >>> print(non_saturating_loss(np.zeros((2, 1))).numpy().round(4))
+        0.6931
     """
     return ops.mean(ops.softplus(-_float32(fake_logits)))
 
@@ -74,6 +87,10 @@ def optimal_discriminator(
     Args:
         p_data, p_model: densities, arrays of one shape.
         real_target, fake_target: the targets of real and generated examples, s and t.
+
+    Example:
+        >>> print(optimal_discriminator(np.array([1.0, 0.0]), np.array([1.0, 2.0])))
+        [0.5 0. ]
     """
     p_data, p_model = np.asarray(p_data, float), np.asarray(p_model, float)
     return (real_target * p_data + fake_target * p_model) / (p_data + p_model)
@@ -87,6 +104,11 @@ def jensen_shannon(p_data: Any, p_model: Any, step: float) -> float:
     Args:
         p_data, p_model: densities on the points of an even grid, arrays of one shape.
         step: length (area, ...) of a cell of the grid.
+
+    Example:
+        >>> p = np.array([0.5, 0.5, 0.0])
+        >>> float(jensen_shannon(p, p, step=1.0))
+        0.0
     """
     p_data, p_model = np.asarray(p_data, float), np.asarray(p_model, float)
     middle = (p_data + p_model) / 2

@@ -55,6 +55,13 @@ class GAN(keras.Model):
         TypeError: if a player is not a model.
         ValueError: if a player is not built or they don't fit together, or if another
             argument is out of range.
+
+    Example:
+        >>> from advanced_keras.gan import networks
+        >>> points = networks.build_point_generator()
+        >>> gan = GAN(points, networks.build_point_discriminator())
+        >>> tuple(gan(gan.draw(3)).shape)
+        (3, 2)
     """
 
     def __init__(

@@ -58,6 +58,10 @@ def build_generator(
         latent_dim: length of z, m.
         widths: channels of the 7 x 7 and of the 14 x 14 image.
         seed: of the initial weights, an integer or a ``SeedGenerator``.
+
+    Example:
+        >>> build_generator(latent_dim=16).output_shape
+        (None, 28, 28, 1)
     """
     seeds = _seeds(seed)
     up = {"kernel_size": 4, "strides": 2, "padding": "same"}
@@ -88,6 +92,10 @@ def build_discriminator(
         dropout: share of the last features that are dropped in training.
         seed: of the initial weights and the dropout, an integer or a
             ``SeedGenerator``.
+
+    Example:
+        >>> build_discriminator().output_shape
+        (None, 1)
     """
     seeds = _seeds(seed)
     images = keras.Input((28, 28, 1), name="images")

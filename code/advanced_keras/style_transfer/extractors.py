@@ -151,6 +151,11 @@ def random_features(
 
     Raises:
         ValueError: for a number out of range.
+
+    Example:
+        >>> extractor = random_features(scales=2, filters=8)
+        >>> sorted(extractor(np.zeros((1, 32, 32, 3))))
+        ['content_1', 'style_0', 'style_1']
     """
     for name, value in (("scales", scales), ("filters", filters)):
         _at_least(name, value, 1)

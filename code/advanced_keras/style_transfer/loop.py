@@ -15,7 +15,12 @@ EDGE = 0.02  # pixels start this far from 0 and 1, where the sigmoid is flat
 
 
 def noise_image(shape: Sequence[int], seed: int | None = 0) -> np.ndarray:
-    """Return grey noise to start from, ``shape`` is ``(1, rows, columns, 3)``."""
+    """Return grey noise to start from, ``shape`` is ``(1, rows, columns, 3)``.
+
+    Example:
+        >>> noise_image((1, 8, 8, 3)).shape
+        (1, 8, 8, 3)
+    """
     return np.random.default_rng(seed).uniform(0.4, 0.6, shape).astype("float32")
 
 

@@ -24,6 +24,12 @@ def gram(features: Tensor) -> Tensor:
 
     Raises:
         ValueError: if ``features`` does not have four axes.
+
+    Example:
+        >>> features = ops.reshape(ops.arange(8.0), (1, 2, 2, 2))
+        >>> print(gram(features).numpy())
+        [[[14. 17.]
+          [17. 21.]]]
     """
     if len(features.shape) != 4:
         raise ValueError(
@@ -44,6 +50,11 @@ def style_loss(G: Tensor, A: Tensor) -> Tensor:
 
     Args:
         G, A: Gram matrices ``(batch, channels, channels)``; ``A`` is the target.
+
+    Example:
+        >>> A = ops.eye(2)[None]
+        >>> print(style_loss(2 * A, A).numpy())
+        1.0
     """
     return ops.sum((G - A) ** 2) / (ops.sum(A**2) + TINY)
 
@@ -56,6 +67,11 @@ def content_loss(F: Tensor, P: Tensor) -> Tensor:
 
     Args:
         F, P: features ``(batch, rows, columns, channels)``; ``P`` is the target.
+
+    Example:
+        >>> P = ops.array([[[[1.0], [3.0]]]])
+        >>> print(content_loss(2 * P, P).numpy())
+        5.0
     """
     return ops.mean((F - P) ** 2) / (ops.var(P) + TINY)
 
@@ -70,6 +86,10 @@ def total_variation(images: Tensor) -> Tensor:
 
     Returns:
         The mean over the batch, a scalar.
+
+    Example:
+        >>> print(total_variation(ops.ones((1, 4, 4, 3))).numpy())
+        0.0
     """
     down = ops.abs(images[:, 1:] - images[:, :-1])
     across = ops.abs(images[:, :, 1:] - images[:, :, :-1])

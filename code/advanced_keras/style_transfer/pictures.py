@@ -160,6 +160,10 @@ def draw_mosaic(size: int = 160, seed: int = 0, cells: int = 16) -> np.ndarray:
 
     Returns:
         ``(1, size, size, 3)``, float32, 0 to 1.
+
+    Example:
+        >>> draw_mosaic(size=32).shape
+        (1, 32, 32, 3)
     """
     _positive("size", size)
     _positive("cells", cells)
@@ -189,6 +193,10 @@ def draw_weave(size: int = 160, seed: int = 0, thread: int = 8) -> np.ndarray:
 
     Returns:
         ``(1, size, size, 3)``, float32, 0 to 1.
+
+    Example:
+        >>> draw_weave(size=32).shape
+        (1, 32, 32, 3)
     """
     _positive("size", size)
     _positive("thread", thread)

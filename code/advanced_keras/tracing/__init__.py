@@ -314,6 +314,11 @@ def trace_source(source: str, namespace: Mapping[str, Any] | None = None) -> Tra
     Raises:
         TypeError: if ``source`` is not text.
         ValueError: if it makes no symbolic tensor.
+
+    Example:
+        >>> lines = "x = keras.Input((4,)); y = keras.layers.Dense(2)(x)"
+        >>> [step.layer_class for step in trace_source(lines).steps]
+        ['InputLayer', 'Dense']
     """
     if not isinstance(source, str):
         raise TypeError(f"source must be a str, got {type(source).__name__}.")
@@ -333,6 +338,11 @@ def trace_model(model: Any) -> Trace:
 
     Raises:
         TypeError: if ``model`` has no graph of layer calls.
+
+    Example:
+        >>> x = keras.Input((4,))
+        >>> trace_model(keras.Model(x, keras.layers.Dense(2)(x))).steps[-1].layer_class
+        'Dense'
     """
     if not is_graph(model):
         raise TypeError(

@@ -22,6 +22,10 @@ def target_mask(y_true: Tensor) -> Tensor:
 
     Returns:
         float32 `(B, T)`.
+
+    Example:
+        >>> print(target_mask(ops.array([[5, 3, 0]])).numpy())
+        [[1. 1. 0.]]
     """
     return ops.cast(ops.not_equal(y_true, PAD), "float32")
 
@@ -35,6 +39,11 @@ def token_crossentropy(y_true: Tensor, logits: Tensor) -> Tensor:
 
     Returns:
         float32 `(B, T)`.
+
+    Example:
+        >>> logits = ops.zeros((1, 2, 4))
+        >>> print(token_crossentropy(ops.array([[1, 0]]), logits).numpy().round(3))
+        [[1.386 1.386]]
     """
     logits = ops.cast(logits, "float32")
     return ops.sparse_categorical_crossentropy(y_true, logits, from_logits=True)
@@ -49,6 +58,11 @@ def token_hits(y_true: Tensor, logits: Tensor) -> Tensor:
 
     Returns:
         float32 `(B, T)`.
+
+    Example:
+        >>> logits = ops.array([[[0.0, 1.0], [1.0, 0.0]]])
+        >>> print(token_hits(ops.array([[1, 1]]), logits).numpy())
+        [[1. 0.]]
     """
     guess = ops.cast(ops.argmax(logits, axis=-1), y_true.dtype)
     return ops.cast(ops.equal(y_true, guess), "float32")

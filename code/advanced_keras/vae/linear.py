@@ -40,6 +40,10 @@ def build_linear_vae(
     Raises:
         ValueError: if ``n`` or ``latent_dim`` is not a positive integer, and as
             :class:`GaussianVAE`.
+
+    Example:
+        >>> build_linear_vae(n=4, latent_dim=2).decoder.output_shape
+        (None, 4)
     """
     _check_integers(n=n, latent_dim=latent_dim)
     start = initializers(seed, keras.initializers.GlorotNormal)

@@ -47,6 +47,12 @@ class VAE(StandardStep, keras.Model):
         ValueError: if a part is neither functional nor sequential, the encoder does
             not return a pair that fits the decoder, or ``beta`` is not a number of
             at least 0.
+
+    Example:
+        >>> from advanced_keras.vae import build_vae
+        >>> vae = build_vae(latent_dim=2, seed=0)
+        >>> tuple(vae(ops.zeros((1, 28, 28, 1))).shape)
+        (1, 28, 28, 1)
     """
 
     def __init__(self, encoder, decoder, beta=1.0, seed=None, **kwargs):

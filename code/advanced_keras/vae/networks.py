@@ -105,6 +105,11 @@ def build_vae(
 
     Raises:
         ValueError: as :func:`build_encoder`, or for another seed.
+
+    Example:
+        >>> vae = build_vae(latent_dim=2, seed=0)
+        >>> [tuple(each.shape) for each in vae.encoder.outputs]
+        [(None, 2), (None, 2)]
     """
     whole = isinstance(seed, int) and not isinstance(seed, bool)
     if seed is not None and not (whole and seed >= 0):

@@ -143,6 +143,11 @@ def share_alone(codes: Any, values: Any, bins: int = 20) -> float:
         values: of the factor, ``(count,)``; integers are classes, others are cut
             into ``bins`` with equal numbers.
         bins: for values that are not integers.
+
+    Example:
+        >>> codes = np.array([0.0, 0.0, 1.0, 1.0])
+        >>> print(share_alone(codes, np.array([5, 5, 7, 7])))
+        1.0
     """
     codes, values = np.asarray(codes, float), np.asarray(values)
     if values.dtype.kind not in "iub":
@@ -202,6 +207,11 @@ def sample_prior(vae: VAE, count: int, seed: int = 0) -> np.ndarray:
 
 
 def interpolate(start: Any, stop: Any, steps: int) -> np.ndarray:
-    """Codes on the straight line from ``start`` to ``stop``: ``(steps, m)``."""
+    """Codes on the straight line from ``start`` to ``stop``: ``(steps, m)``.
+
+    Example:
+        >>> print(interpolate(np.array([0.0]), np.array([1.0]), steps=3).ravel())
+        [0.  0.5 1. ]
+    """
     share = np.linspace(0, 1, steps)[:, None]
     return ((1 - share) * start + share * stop).astype("float32")
