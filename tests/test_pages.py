@@ -169,12 +169,6 @@ def test_versions_are_those_that_are_installed():
     assert rows["Keras"][0] == "3"
 
 
-def test_a_tooltip_of_graphviz_is_no_link():
-    arrow = '<a xlink:title="x &lt; y"><path/></a><a href="#b">b</a>'
-    mended = accessible.hints_for_anchors(arrow)
-    assert mended == '<g><title>x &lt; y</title><path/></g><a href="#b">b</a>'
-
-
 def page_with_results(*entries):
     """A page with one table of results."""
     rows = [nodes.row("", *(nodes.entry("", nodes.paragraph("", e)) for e in entries))]

@@ -920,3 +920,49 @@ def test_importance_weights_are_seeded(digits):
     vae = make()
     one, other = (log_weights(vae, digits[1].images[:5], 3, seed=2) for _ in range(2))
     assert np.array_equal(one, other) and one.shape == (3, 5)
+
+
+# -- grey values are from 0 to 1
+
+
+def small():
+    return build_vae(2, image_shape=(8, 8, 1), filters=(2,), width=4, seed=0)
+
+
+BAD = [(0.0, 255.0), (-1.0, 1.0), (0.0, 1.001), (-0.001, 0.5), (np.nan, 0.5)]
+
+
+@pytest.mark.parametrize("ends", BAD)
+@pytest.mark.parametrize("method", ["fit", "evaluate", "train_step", "test_step"])
+def test_other_grey_values_are_refused(method, ends):
+    vae = small()
+    vae.compile("adam", run_eagerly=True)
+    x = np.resize(np.array(ends, "float32"), (2, 8, 8, 1))
+    data = (tf.constant(x),) if method.endswith("step") else x
+    with pytest.raises(ValueError, match=r"x must hold grey values from 0 to 1, got"):
+        getattr(vae, method)(data)
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+def test_it_is_the_target_that_must_be_grey(method):
+    vae = small()
+    vae.compile("adam", run_eagerly=True)
+    grey, noisy = np.full((2, 8, 8, 1), 0.5), np.full((2, 8, 8, 1), -3.0)
+    getattr(vae, method)(noisy, grey, verbose=0)
+    with pytest.raises(ValueError, match=r"y must hold grey values .* got -3 to -3"):
+        getattr(vae, method)(grey, noisy, verbose=0)
+
+
+def test_the_limits_themselves_rounding_and_nothing_at_all_are_taken():
+    vae = small()
+    vae.compile("adam", run_eagerly=True)
+    x = np.resize(np.array([-1e-7, 1 + 1e-7]), (2, 8, 8, 1))
+    assert np.isfinite(vae.evaluate(x, verbose=0, return_dict=True)["loss"])
+    vae.unpack((tf.zeros((0, 8, 8, 1)),))
+
+
+def test_a_gaussian_vae_takes_any_number():
+    vae = build_linear_vae(4, 2, seed=0)
+    vae.compile("adam", run_eagerly=True)
+    history = vae.fit(np.full((2, 4), -7.0), verbose=0).history
+    assert np.isfinite(history["loss"][0])

@@ -49,11 +49,11 @@ def child_env():
 
 def run(*command, **options):
     """Run a child to its end; its failure is ours."""
-    command = [str(part) for part in command]
+    line = [str(part) for part in command]
     (BUILD / "ipython").mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(command, cwd=ROOT, env=child_env(), **options)
+    done = subprocess.run(line, cwd=ROOT, env=child_env(), **options)
     if done.returncode:
-        raise Stop("failed: " + " ".join(Path(c).name for c in command[:4]) + " ...")
+        raise Stop("failed: " + " ".join(Path(c).name for c in line[:4]) + " ...")
 
 
 def version_of(program):
@@ -219,6 +219,7 @@ def test(*arguments):
     run(BIN / "ruff", "format", "--check", "--quiet", ".")
     run(BIN / "lint-imports", "--no-cache")
     run(BIN / "codespell")
+    run(PYTHON, "-m", "mypy")
     run(PYTHON, "-m", "pytest", *arguments)
 
 

@@ -37,9 +37,9 @@ def as_webp(png: bytes) -> bytes:
 
     Grey are the sprites of films and planes, which scripts show pixel by pixel.
     """
-    picture = Image.open(io.BytesIO(png))
-    grey = picture.mode in ("1", "L", "P")
-    picture = picture.convert("RGBA" if "A" in picture.getbands() else "RGB")
+    stored = Image.open(io.BytesIO(png))
+    grey = stored.mode in ("1", "L", "P")
+    picture = stored.convert("RGBA" if "A" in stored.getbands() else "RGB")
     exact, near = io.BytesIO(), io.BytesIO()
     picture.save(exact, "WEBP", lossless=True, quality=80, method=4)
     if grey or len(exact.getvalue()) <= LIGHT:
@@ -102,7 +102,8 @@ def with_own_ids(page: str, prefix: str) -> str:
     >>> with_own_ids('<svg><path id="a"/><use href="#a"/></svg>', "p1-")
     '<svg><path id="p1-a"/><use href="#p1-a"/></svg>'
     """
-    page, seen = IDENTITY.sub(rf"\g<1>{prefix}", page), {}
+    page = IDENTITY.sub(rf"\g<1>{prefix}", page)
+    seen: dict[str, int] = {}
 
     def once(match):
         # Matplotlib names an image by its pixels: equal ones may share a reference.
@@ -110,18 +111,6 @@ def with_own_ids(page: str, prefix: str) -> str:
         return match[0] if count == 1 else f' id="{match[1]}-{count}"'
 
     return re.sub(r'\sid="([^"]*)"', once, page)
-
-
-HINT = re.compile(r'<a xlink:title="([^"]*)"[^>]*>(.*?)</a>', re.DOTALL)
-
-
-def hints_for_anchors(page: str) -> str:
-    """Graphviz wraps what has a tooltip in a link to nowhere; the tooltip stays.
-
-    >>> hints_for_anchors('<a xlink:title="add"><text>+</text></a>')
-    '<g><title>add</title><text>+</text></g>'
-    """
-    return HINT.sub(r"<g><title>\1</title>\2</g>", page)
 
 
 class RawPages(SphinxPostTransform):
@@ -133,8 +122,8 @@ class RawPages(SphinxPostTransform):
     def run(self, **kwargs):
         for place, raw in enumerate(list(self.document.findall(nodes.raw))):
             if raw.get("format") == "html":
-                page = hints_for_anchors(without_empty_headings(raw.astext()))
-                page = apart(lighter(page), *self.pictures())
+                page = lighter(without_empty_headings(raw.astext()))
+                page = apart(page, *self.pictures())
                 if "<svg" in page and not TIED.search(page):
                     page = with_own_ids(page, f"p{place}-")
                 raw.replace_self(nodes.raw("", page, format="html"))

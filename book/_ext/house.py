@@ -245,6 +245,7 @@ def _draw_pdf(script: Path, target: Path) -> None:
     sys.path.insert(0, str(script.parent))
     try:
         spec = importlib.util.spec_from_file_location(script.stem, script)
+        assert spec is not None and spec.loader is not None, script
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         figure = module.draw()

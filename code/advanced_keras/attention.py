@@ -15,11 +15,13 @@ from typing import ClassVar
 import keras
 from keras import ops
 
+from advanced_keras._types import Tensor
+
 MASKED_SCORE = -1e30
 """The score of a forbidden position: finite, and its exponential is exactly 0."""
 
 
-def causal_mask(length):
+def causal_mask(length: Tensor) -> Tensor:
     """Say which positions each position of a sequence may look at: no later ones.
 
     Args:
@@ -27,12 +29,18 @@ def causal_mask(length):
 
     Returns:
         A boolean tensor ``(T, T)``, True at ``[t, t']`` where ``t' <= t``.
+
+    Example:
+        >>> print(causal_mask(3).numpy().astype(int))
+        [[1 0 0]
+         [1 1 0]
+         [1 1 1]]
     """
     positions = ops.arange(length)
     return positions[:, None] >= positions[None, :]
 
 
-def attention_weights(query, key, mask=None):
+def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None = None) -> Tensor:
     """Compare every query with every key and turn the scores into shares.
 
     Equation 1 of Vaswani et al. (2017) without its last factor:
@@ -46,6 +54,12 @@ def attention_weights(query, key, mask=None):
 
     Returns:
         Weights ``(..., T, S)``, in the dtype of ``query``.
+
+    Example:
+        >>> query = key = keras.ops.eye(2)[None]
+        >>> print(attention_weights(query, key).numpy().round(2))
+        [[[0.67 0.33]
+          [0.33 0.67]]]
     """
     # Scaled before the product: in float16 the product itself may overflow.
     scaled = query * query.shape[-1] ** -0.5
@@ -66,7 +80,9 @@ def attention_weights(query, key, mask=None):
     return ops.cast(shares / total, query.dtype)
 
 
-def scaled_dot_product_attention(query, key, value, mask=None):
+def scaled_dot_product_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Average the values, each weighted by how well its key fits the query.
 
     Equation 1 of Vaswani et al. (2017): ``softmax(Q K^T / sqrt(d)) V``.
@@ -84,6 +100,12 @@ def scaled_dot_product_attention(query, key, value, mask=None):
     Raises:
         ValueError: if the widths of ``query`` and ``key``, or the lengths of ``key``
             and ``value``, differ.
+
+    Example:
+        >>> query = key = value = keras.ops.ones((1, 3, 8))
+        >>> result, weights = scaled_dot_product_attention(query, key, value)
+        >>> tuple(result.shape), tuple(weights.shape)
+        ((1, 3, 8), (1, 3, 3))
     """
     if query.shape[-1] != key.shape[-1]:
         raise ValueError(
@@ -111,7 +133,8 @@ def _positive_int(name, value):
 
 def _share(name, value):
     """Return ``value`` if it is a number in [0, 1), else complain about ``name``."""
-    if not isinstance(value, Real) or not 0 <= value < 1:
+    fits = isinstance(value, Real) and 0 <= value < 1  # type: ignore[operator]
+    if not fits:
         raise ValueError(f"{name} must be in [0, 1), got {value!r}.")
     return float(value)
 

@@ -13,9 +13,14 @@ Letters: B examples; h, w, c rows, columns and channels; m numbers in a code
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers, ops
+
+from advanced_keras._types import Tensor
 
 FILTERS = (16, 32)
 """Channels after each halving of the image, on the way down."""
@@ -26,8 +31,8 @@ KERNEL_SIZE = 4
 
 def build_encoder(
     latent_dim: int,
-    image_shape=(28, 28, 1),
-    filters=FILTERS,
+    image_shape: Sequence[int] = (28, 28, 1),
+    filters: Sequence[int] = FILTERS,
     seed: int | None = None,
     name: str = "encoder",
 ) -> keras.Model:
@@ -47,6 +52,10 @@ def build_encoder(
     Raises:
         ValueError: for a number that is not a positive integer, or an image that
             can't be halved that often.
+
+    Example:
+        >>> build_encoder(latent_dim=2).output_shape
+        (None, 2)
     """
     _check_integer("latent_dim", latent_dim)
     _check_image_shape(image_shape, filters)
@@ -60,8 +69,8 @@ def build_encoder(
 
 def build_decoder(
     latent_dim: int,
-    image_shape=(28, 28, 1),
-    filters=FILTERS,
+    image_shape: Sequence[int] = (28, 28, 1),
+    filters: Sequence[int] = FILTERS,
     seed: int | None = None,
     name: str = "decoder",
 ) -> keras.Model:
@@ -78,6 +87,10 @@ def build_decoder(
 
     Raises:
         ValueError: as :func:`build_encoder`.
+
+    Example:
+        >>> build_decoder(latent_dim=2).output_shape
+        (None, 28, 28, 1)
     """
     _check_integer("latent_dim", latent_dim)
     _check_image_shape(image_shape, filters)
@@ -108,6 +121,11 @@ def build_autoencoder(
         ValueError: if a part is not functional or sequential, has several inputs or
             outputs, the decoder does not take what the encoder gives, or both parts
             have the same name.
+
+    Example:
+        >>> encoder, decoder = build_encoder(latent_dim=2), build_decoder(latent_dim=2)
+        >>> build_autoencoder(encoder, decoder).output_shape
+        (None, 28, 28, 1)
     """
     _check_parts(encoder, decoder)
     shape, dtype = encoder.inputs[0].shape[1:], encoder.inputs[0].dtype
@@ -138,6 +156,11 @@ def build_linear_autoencoder(
     Raises:
         ValueError: for a number that is not a positive integer, or
             ``latent_dim > n``.
+
+    Example:
+        >>> model = build_linear_autoencoder(4, 2)
+        >>> tuple(model(np.ones((3, 4))).shape)
+        (3, 4)
     """
     _check_integer("n", n)
     _check_integer("latent_dim", latent_dim, most=n)
@@ -169,6 +192,10 @@ def build_tied_autoencoder(
 
     Raises:
         ValueError: as :func:`build_linear_autoencoder`.
+
+    Example:
+        >>> build_tied_autoencoder(4, 2).count_params()
+        8
     """
     _check_integer("n", n)
     _check_integer("latent_dim", latent_dim, most=n)
@@ -180,7 +207,9 @@ def build_tied_autoencoder(
     return keras.Model(example, reconstruction, name="tied_autoencoder")
 
 
-def extract_features(image, filters=FILTERS, start=None):
+def extract_features(
+    image: Tensor, filters: Sequence[int] = FILTERS, start: Tensor | None = None
+) -> Tensor:
     """The way down: halve the image once for each of ``filters``, then flatten.
 
     Args:
@@ -202,7 +231,12 @@ def extract_features(image, filters=FILTERS, start=None):
     return layers.Flatten(name="flatten")(maps)
 
 
-def paint_image(code, image_shape=(28, 28, 1), filters=FILTERS, start=None):
+def paint_image(
+    code: Tensor,
+    image_shape: Sequence[int] = (28, 28, 1),
+    filters: Sequence[int] = FILTERS,
+    start: Tensor | None = None,
+) -> Tensor:
     """The way up: a small image from the code, doubled once for each of ``filters``.
 
     Args:
@@ -235,7 +269,9 @@ def paint_image(code, image_shape=(28, 28, 1), filters=FILTERS, start=None):
     return last(maps)
 
 
-def initializers(seed: int | None = None, kind=keras.initializers.HeNormal):
+def initializers(
+    seed: int | None = None, kind: Callable = keras.initializers.HeNormal
+) -> Iterator[Any]:
     """Yield initializers without end, each with another seed drawn from ``seed``.
 
     Two layers of one shape, given the same integer, would start with equal weights.
@@ -278,6 +314,12 @@ class ReversibleDense(layers.Layer):
     Raises:
         ValueError: for a number that is not a positive integer, or another size of
             the last axis.
+
+    Example:
+        >>> layer = ReversibleDense(4, 2)
+        >>> code = layer(np.ones((1, 4)))
+        >>> tuple(code.shape), tuple(layer(code, reverse=True).shape)
+        ((1, 2), (1, 4))
     """
 
     def __init__(self, n, units, kernel_initializer="glorot_normal", **kwargs):
@@ -317,7 +359,7 @@ class ReversibleDense(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="advanced_keras")
-def squared_error_from_logits(images, logits):
+def squared_error_from_logits(images: Tensor, logits: Tensor) -> Tensor:
     """Mean squared difference between grey values and the sigmoids of logits.
 
     Args:
@@ -326,6 +368,11 @@ def squared_error_from_logits(images, logits):
 
     Returns:
         ``(batch,)``: one error for each example.
+
+    Example:
+        >>> images, logits = np.ones((1, 2, 2, 1)), np.zeros((1, 2, 2, 1))
+        >>> print(squared_error_from_logits(images, logits).numpy())
+        [0.25]
     """
     logits = ops.convert_to_tensor(logits)
     gap = ops.cast(images, logits.dtype) - ops.sigmoid(logits)
@@ -333,7 +380,7 @@ def squared_error_from_logits(images, logits):
 
 
 @keras.saving.register_keras_serializable(package="advanced_keras")
-def cross_entropy_from_logits(images, logits):
+def cross_entropy_from_logits(images: Tensor, logits: Tensor) -> Tensor:
     """Mean cross-entropy between grey values and the sigmoids of logits, in nats.
 
     A grey value x is read as the probability of ink. With a logit a, a pixel costs
@@ -346,13 +393,18 @@ def cross_entropy_from_logits(images, logits):
 
     Returns:
         ``(batch,)``: one value for each example.
+
+    Example:
+        >>> images, logits = np.ones((1, 2, 2, 1)), np.zeros((1, 2, 2, 1))
+        >>> print(cross_entropy_from_logits(images, logits).numpy().round(3))
+        [0.693]
     """
     logits = ops.convert_to_tensor(logits)
     pixels = ops.softplus(logits) - ops.cast(images, logits.dtype) * logits
     return ops.mean(pixels, axis=tuple(range(1, len(pixels.shape))))
 
 
-def grey_entropy(images) -> np.ndarray:
+def grey_entropy(images: Tensor) -> np.ndarray:
     """The least cross-entropy that any reconstruction of the images can have, in nats.
 
     Args:
@@ -364,6 +416,10 @@ def grey_entropy(images) -> np.ndarray:
 
     Raises:
         ValueError: for a value outside of 0 to 1.
+
+    Example:
+        >>> print(grey_entropy(np.array([[0.0, 0.5, 1.0]])).round(3))
+        [0.231]
     """
     x = np.asarray(images, dtype=float)
     if not (np.all(x >= 0) and np.all(x <= 1)):

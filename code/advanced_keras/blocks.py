@@ -10,7 +10,7 @@ Axes: B examples, S positions, E model width, H heads, V vocabulary, L blocks.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -167,7 +167,9 @@ class Neighbours(NamedTuple):
     answers: dict[str, np.ndarray]
 
 
-def make_neighbours(count, length=10, symbols=10, seed=0):
+def make_neighbours(
+    count: int, length: int = 10, symbols: int = 10, seed: int | None = 0
+) -> Neighbours:
     """Make sequences of random tokens, and ask at each position for two others.
 
     ``before``: which token stands one place before (for the first: the last one)?
@@ -186,6 +188,11 @@ def make_neighbours(count, length=10, symbols=10, seed=0):
 
     Raises:
         ValueError: if ``count``, ``length`` or ``symbols`` is no positive integer.
+
+    Example:
+        >>> data = make_neighbours(count=1, length=4)
+        >>> data.tokens.tolist(), data.answers["mirrored"].tolist()
+        ([[9, 7, 6, 3]], [[3, 6, 7, 9]])
     """
     _positive_int("count", count)
     _positive_int("length", length)
@@ -197,18 +204,18 @@ def make_neighbours(count, length=10, symbols=10, seed=0):
 
 
 def build_stack(
-    depth,
+    depth: int,
     *,
-    length=10,
-    symbols=10,
-    embed_dim=32,
-    dense_dim=64,
-    num_heads=2,
-    norm="post",
-    residual=True,
-    positions=True,
-    learning_rate=1e-3,
-):
+    length: int = 10,
+    symbols: int = 10,
+    embed_dim: int = 32,
+    dense_dim: int = 64,
+    num_heads: int = 2,
+    norm: str = "post",
+    residual: bool = True,
+    positions: bool = True,
+    learning_rate: float = 1e-3,
+) -> keras.Model:
     """Build a model for :func:`make_neighbours`: L blocks between embedding and logits.
 
     The embedded tokens are normalised once, as in BERT, so that every variant of the
@@ -234,6 +241,11 @@ def build_stack(
 
     Raises:
         ValueError: for an argument out of range.
+
+    Example:
+        >>> stack = build_stack(depth=2)
+        >>> [block.name for block in blocks_of(stack)]
+        ['block_1', 'block_2']
     """
     vocabulary = _positive_int("symbols", symbols) + 1
     tokens = keras.Input((length,), dtype="int64", name="tokens")
@@ -265,7 +277,7 @@ def build_stack(
     return model
 
 
-def blocks_of(stack):
+def blocks_of(stack: keras.Model) -> list[EncoderBlock]:
     """Return the blocks of a model from :func:`build_stack`, from input to output."""
     return [layer for layer in stack.layers if isinstance(layer, EncoderBlock)]
 
@@ -276,7 +288,7 @@ def _states(stack):
     return [first, *(block.output for block in blocks_of(stack))]
 
 
-def states_by_depth(stack, tokens):
+def states_by_depth(stack: keras.Model, tokens: Any) -> list[np.ndarray]:
     """Return the states before the first block, and after each one.
 
     Args:
@@ -285,6 +297,11 @@ def states_by_depth(stack, tokens):
 
     Returns:
         A list of L + 1 arrays ``(B, S, E)``.
+
+    Example:
+        >>> stack = build_stack(depth=2)
+        >>> [state.shape for state in states_by_depth(stack, np.ones((1, 10), int))]
+        [(1, 10, 32), (1, 10, 32), (1, 10, 32)]
     """
     states = keras.Model(stack.input, _states(stack))(tf.convert_to_tensor(tokens))
     return [np.asarray(state) for state in states]
@@ -302,7 +319,7 @@ class GradientNorms(NamedTuple):
     weights: np.ndarray
 
 
-def gradient_norms(stack, tokens, answers):
+def gradient_norms(stack: keras.Model, tokens: Any, answers: Any) -> GradientNorms:
     """Measure what gradient arrives at each depth of a stack.
 
     Args:
@@ -312,6 +329,12 @@ def gradient_norms(stack, tokens, answers):
 
     Returns:
         A :class:`GradientNorms`.
+
+    Example:
+        >>> stack, data = build_stack(depth=2), make_neighbours(count=8)
+        >>> norms = gradient_norms(stack, *data)
+        >>> norms.states.shape, norms.weights.shape
+        ((3,), (2,))
     """
     opened = keras.Model(stack.input, [_states(stack), stack.output])
     kernels = [block.output_dense.kernel.value for block in blocks_of(stack)]

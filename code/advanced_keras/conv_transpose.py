@@ -13,14 +13,24 @@ dilation_rate + 1``. All sizes are those of Keras on TensorFlow, ``channels_last
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
+from advanced_keras._types import Tensor
+
 PADDINGS = ("valid", "same")
 
 
-def conv_size(input_size, kernel_size, strides=1, padding="valid", dilation_rate=1):
+def conv_size(
+    input_size: int,
+    kernel_size: int,
+    strides: int = 1,
+    padding: str = "valid",
+    dilation_rate: int = 1,
+) -> int:
     """Return the output size of a convolution on one axis.
 
     ``valid``: ``(input_size - reach) // strides + 1``, which is relationship 15 of
@@ -37,6 +47,10 @@ def conv_size(input_size, kernel_size, strides=1, padding="valid", dilation_rate
     Raises:
         ValueError: for an argument that is not a positive integer, another padding,
             or an input that is smaller than the kernel's reach (``valid``).
+
+    Example:
+        >>> conv_size(28, kernel_size=3, strides=2)
+        13
     """
     _check(kernel_size, strides, padding, dilation_rate)
     _positive("input_size", input_size)
@@ -52,13 +66,13 @@ def conv_size(input_size, kernel_size, strides=1, padding="valid", dilation_rate
 
 
 def conv_transpose_size(
-    output_size,
-    kernel_size,
-    strides=1,
-    padding="valid",
-    output_padding=None,
-    dilation_rate=1,
-):
+    output_size: int,
+    kernel_size: int,
+    strides: int = 1,
+    padding: str = "valid",
+    output_padding: int | None = None,
+    dilation_rate: int = 1,
+) -> int:
     """Return the size that ``Conv1DTranspose`` makes of ``output_size`` positions.
 
     It is one of :func:`conv_input_sizes`: a size that the convolution maps to
@@ -75,6 +89,10 @@ def conv_transpose_size(
     Raises:
         ValueError: as :func:`conv_size`; for an ``output_padding`` out of range; or
             for one that asks for a size which no convolution maps to ``output_size``.
+
+    Example:
+        >>> conv_transpose_size(13, kernel_size=3, strides=2)
+        27
     """
     _check(kernel_size, strides, padding, dilation_rate)
     _positive("output_size", output_size)
@@ -97,8 +115,12 @@ def conv_transpose_size(
 
 
 def conv_input_sizes(
-    output_size, kernel_size, strides=1, padding="valid", dilation_rate=1
-):
+    output_size: int,
+    kernel_size: int,
+    strides: int = 1,
+    padding: str = "valid",
+    dilation_rate: int = 1,
+) -> range:
     """Return the range of input sizes that a convolution maps to ``output_size``.
 
     There are ``strides`` of them: a stride forgets the remainder of a division, the
@@ -110,6 +132,10 @@ def conv_input_sizes(
 
     Raises:
         ValueError: as :func:`conv_size`.
+
+    Example:
+        >>> conv_input_sizes(13, kernel_size=3, strides=2)
+        range(27, 29)
     """
     _check(kernel_size, strides, padding, dilation_rate)
     _positive("output_size", output_size)
@@ -119,8 +145,12 @@ def conv_input_sizes(
 
 
 def output_padding_for(
-    input_size, kernel_size, strides=1, padding="valid", dilation_rate=1
-):
+    input_size: int | Sequence[int],
+    kernel_size: int | Sequence[int],
+    strides: int | Sequence[int] = 1,
+    padding: str = "valid",
+    dilation_rate: int | Sequence[int] = 1,
+) -> int | tuple[int, ...] | None:
     """Return the ``output_padding`` with which the transpose gives ``input_size``.
 
     Args:
@@ -136,6 +166,10 @@ def output_padding_for(
         ValueError: as :func:`conv_size`; or if no ``output_padding`` that the layers
             of Keras accept gives these sizes (``same``, kernel of even reach, and
             one axis a multiple of its stride while another is not).
+
+    Example:
+        >>> output_padding_for(28, kernel_size=3, strides=2)
+        1
     """
     rank = len(input_size) if isinstance(input_size, (tuple, list)) else 1
     axes = _axes(rank, input_size, kernel_size, strides, dilation_rate)
@@ -155,7 +189,13 @@ def output_padding_for(
     return tuple(found) if isinstance(input_size, (tuple, list)) else found[0]
 
 
-def taps(input_size, kernel_size, strides=1, padding="valid", dilation_rate=1):
+def taps(
+    input_size: int,
+    kernel_size: int,
+    strides: int = 1,
+    padding: str = "valid",
+    dilation_rate: int = 1,
+) -> np.ndarray:
     """Return the matrices S_0, ..., S_(k-1) that say which input each tap reads.
 
     ``S[j, p, i]`` is 1 if output position ``p`` reads input position ``i`` with entry
@@ -171,6 +211,11 @@ def taps(input_size, kernel_size, strides=1, padding="valid", dilation_rate=1):
 
     Raises:
         ValueError: as :func:`conv_size`.
+
+    Example:
+        >>> print(taps(4, kernel_size=2, strides=2)[1].astype(int))
+        [[0 1 0 0]
+         [0 0 0 1]]
     """
     output_size = conv_size(input_size, kernel_size, strides, padding, dilation_rate)
     before = 0
@@ -183,7 +228,13 @@ def taps(input_size, kernel_size, strides=1, padding="valid", dilation_rate=1):
     return (i == strides * p + dilation_rate * j - before).astype(float)
 
 
-def conv_matrix(kernel, input_size, strides=1, padding="valid", dilation_rate=1):
+def conv_matrix(
+    kernel: Any,
+    input_size: int | Sequence[int],
+    strides: int | Sequence[int] = 1,
+    padding: str = "valid",
+    dilation_rate: int | Sequence[int] = 1,
+) -> np.ndarray:
     """Return the matrix C of a convolution: flattened output = C @ flattened input.
 
     With one axis, C is the sum of the Kronecker products of S_j (see :func:`taps`)
@@ -204,6 +255,12 @@ def conv_matrix(kernel, input_size, strides=1, padding="valid", dilation_rate=1)
     Raises:
         ValueError: if the kernel has the wrong number of axes, and as
             :func:`conv_size`.
+
+    Example:
+        >>> kernel = np.array([1, 2]).reshape(2, 1, 1)
+        >>> print(conv_matrix(kernel, 4, strides=2).astype(int))
+        [[1 2 0 0]
+         [0 0 1 2]]
     """
     kernel = np.asarray(kernel)
     rank = kernel.ndim - 2
@@ -223,7 +280,13 @@ def conv_matrix(kernel, input_size, strides=1, padding="valid", dilation_rate=1)
     )
 
 
-def overlap(input_size, kernel_size, strides=1, padding="valid", dilation_rate=1):
+def overlap(
+    input_size: int,
+    kernel_size: int,
+    strides: int = 1,
+    padding: str = "valid",
+    dilation_rate: int = 1,
+) -> np.ndarray:
     """Return how many terms the transposed convolution adds up at each position.
 
     It is C^T times ones, for a kernel of ones. Uneven counts are the first cause of
@@ -239,12 +302,18 @@ def overlap(input_size, kernel_size, strides=1, padding="valid", dilation_rate=1
 
     Raises:
         ValueError: as :func:`conv_size`.
+
+    Example:
+        >>> print(overlap(7, kernel_size=3, strides=2))
+        [1 1 2 1 2 1 1]
     """
     S = taps(input_size, kernel_size, strides, padding, dilation_rate)
     return S.sum((0, 1)).astype(int)
 
 
-def transpose_of(conv, input_size):
+def transpose_of(
+    conv: keras.layers.Layer, input_size: int | Sequence[int]
+) -> keras.layers.Layer:
     """Return the Keras layer that is the transpose of a convolution layer.
 
     The kernel is copied as it is: that of ``Conv2D`` is ``(k_h, k_w, c_in, c_out)``
@@ -264,6 +333,12 @@ def transpose_of(conv, input_size):
         TypeError: if ``conv`` is another kind of layer.
         ValueError: if ``conv`` is not built, has groups, is causal or has channels
             first, or if :func:`output_padding_for` refuses ``input_size``.
+
+    Example:
+        >>> conv = keras.layers.Conv1D(4, 3, strides=2)
+        >>> conv.build((None, 28, 1))
+        >>> tuple(transpose_of(conv, 28)(np.zeros((1, 13, 4))).shape)
+        (1, 28, 1)
     """
     classes = {
         keras.layers.Conv1D: keras.layers.Conv1DTranspose,
@@ -291,7 +366,7 @@ def transpose_of(conv, input_size):
     return transpose
 
 
-def checkerboard_share(images, period):
+def checkerboard_share(images: Tensor, period: int) -> np.ndarray:
     """Return the share of an image's variance that repeats with ``period``.
 
     Average the pixels that have the same row and column modulo ``period``. The
@@ -312,6 +387,11 @@ def checkerboard_share(images, period):
     Raises:
         ValueError: if ``images`` does not have four axes, ``period`` is not an
             integer of at least 2, or an image is smaller than the period.
+
+    Example:
+        >>> board = (np.indices((8, 8)).sum(0) % 2).astype(float)
+        >>> print(checkerboard_share(board[None, ..., None], period=2))
+        [1.]
     """
     images = np.asarray(images, dtype=float)
     _positive("period", period, least=2)

@@ -24,6 +24,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from advanced_keras._types import Tensor
+
 __all__ = [
     "Diagnosis",
     "Thread",
@@ -57,6 +59,10 @@ def flat_index(index: Sequence[int], leading: Sequence[int]) -> int:
 
     Raises:
         ValueError: if the lengths differ or an index is outside its axis.
+
+    Example:
+        >>> flat_index((1, 2), (3, 4))
+        6
     """
     leading = _sizes("leading", leading)
     if len(index) != len(leading):
@@ -81,6 +87,10 @@ def leading_index(m: int, leading: Sequence[int]) -> tuple[int, ...]:
 
     Raises:
         ValueError: if there is no row ``m``.
+
+    Example:
+        >>> leading_index(6, (3, 4))
+        (1, 2)
     """
     leading = _sizes("leading", leading)
     if not 0 <= m < math.prod(leading):
@@ -94,7 +104,7 @@ def leading_index(m: int, leading: Sequence[int]) -> tuple[int, ...]:
     return tuple(reversed(digits))
 
 
-def flatten(x, rank: int = 1):
+def flatten(x: Tensor, rank: int = 1) -> Tensor:
     """F: make one axis of the leading axes, ``(M, *example)``.
 
     No number is moved or changed: row ``flat_index(i)`` of the result is ``x[i]``.
@@ -105,12 +115,16 @@ def flatten(x, rank: int = 1):
 
     Raises:
         ValueError: if ``rank`` is not positive, or ``x`` has no leading axis.
+
+    Example:
+        >>> tuple(flatten(np.zeros((3, 4, 5))).shape)
+        (12, 5)
     """
     _check_rank(x.shape, rank)
     return ops.reshape(x, (-1, *ops.shape(x)[-rank:]))
 
 
-def unflatten(rows, leading: Sequence[Any]):
+def unflatten(rows: Tensor, leading: Sequence[Any]) -> Tensor:
     """U: give the leading axes back, ``(d_1, ..., d_N, *result)``.
 
     Args:
@@ -119,6 +133,10 @@ def unflatten(rows, leading: Sequence[Any]):
 
     Raises:
         ValueError: if ``rows`` is known to have another number of rows.
+
+    Example:
+        >>> tuple(unflatten(np.zeros((12, 5)), (3, 4)).shape)
+        (3, 4, 5)
     """
     leading = tuple(leading)
     known = all(isinstance(d, int) for d in leading) and rows.shape[0] is not None
@@ -190,6 +208,11 @@ class ThreadedDense(keras.layers.Layer):
     Raises:
         ValueError: if ``units`` is not a positive integer, or an input has another
             number of features than the kernel was made for.
+
+    Example:
+        >>> layer = ThreadedDense(2)
+        >>> tuple(layer(np.zeros((3, 4, 5))).shape), layer.count_params()
+        ((3, 4, 2), 12)
     """
 
     def __init__(self, units, activation=None, use_bias=True, **kwargs):
@@ -262,6 +285,11 @@ class Thread(keras.layers.Wrapper):
     Raises:
         TypeError: if ``layer`` is not a Keras layer.
         ValueError: if ``rank`` is not a positive integer.
+
+    Example:
+        >>> layer = Thread(keras.layers.Dense(2))
+        >>> tuple(layer(np.zeros((3, 4, 5))).shape)
+        (3, 4, 2)
     """
 
     def __init__(self, layer, rank=1, **kwargs):
@@ -292,7 +320,7 @@ class Thread(keras.layers.Wrapper):
         return {**super().get_config(), "rank": self.rank}
 
 
-def thread_gradients(x, delta):
+def thread_gradients(x: Tensor, delta: Tensor) -> Tensor:
     """What each thread adds to the gradient of the kernel it shares with the others.
 
     With ``y = x W + b`` and ``delta`` the gradient of the loss with respect to ``y``,
@@ -308,6 +336,10 @@ def thread_gradients(x, delta):
 
     Raises:
         ValueError: if the leading axes differ.
+
+    Example:
+        >>> tuple(thread_gradients(np.ones((3, 4, 5)), np.ones((3, 4, 2))).shape)
+        (12, 5, 2)
     """
     if tuple(x.shape[:-1]) != tuple(delta.shape[:-1]):
         raise ValueError(
@@ -374,7 +406,7 @@ class Diagnosis:
 
 def diagnose(
     function: Callable,
-    x,
+    x: Tensor,
     axis: int = 1,
     *,
     seed: int = 0,
@@ -403,6 +435,10 @@ def diagnose(
             ``x`` isn't floating-point.
         ValueError: if ``axis`` is not an axis of ``x`` or has one row only, or
             ``function`` gives two results for the same ``x`` or one with NaN.
+
+    Example:
+        >>> diagnose(keras.layers.Dense(2), np.ones((3, 4, 5))).kept
+        True
     """
     _check_function(function)
     x, axis = _check_rows(x, axis)
@@ -419,7 +455,7 @@ def diagnose(
     return Diagnosis(axis, True, leak, _gap(function, x, y, axis), tolerance)
 
 
-def mixes_rows(function: Callable, x, axis: int = 1, **options) -> bool:
+def mixes_rows(function: Callable, x: Tensor, axis: int = 1, **options: Any) -> bool:
     """Whether the output of one row depends on another row; see :func:`diagnose`.
 
     Args:
@@ -431,6 +467,10 @@ def mixes_rows(function: Callable, x, axis: int = 1, **options) -> bool:
     Raises:
         ValueError: if the output has no such axis, or as :func:`diagnose`.
         TypeError: as :func:`diagnose`.
+
+    Example:
+        >>> mixes_rows(lambda x: ops.cumsum(x, axis=1), np.ones((1, 4, 5)))
+        True
     """
     found = diagnose(function, x, axis, **options)
     if not found.kept:
@@ -441,7 +481,7 @@ def mixes_rows(function: Callable, x, axis: int = 1, **options) -> bool:
     return found.mixes
 
 
-def jacobian_blocks(function: Callable, x) -> np.ndarray:
+def jacobian_blocks(function: Callable, x: Tensor) -> np.ndarray:
     """Derivative of every output row with respect to every input row, at ``x``.
 
     The function threads if, for every ``x``, the blocks off the diagonal are 0 and
@@ -458,6 +498,10 @@ def jacobian_blocks(function: Callable, x) -> np.ndarray:
     Raises:
         TypeError: if ``function`` is not callable.
         ValueError: if ``x`` or what ``function`` returns has another number of axes.
+
+    Example:
+        >>> print(jacobian_blocks(lambda x: 2 * x, np.ones((2, 1))).shape)
+        (2, 2, 1, 1)
     """
     _check_function(function)
     x = tf.convert_to_tensor(x)
@@ -606,6 +650,11 @@ def threading_steps(
 
     Raises:
         ValueError: if a size is not a positive integer.
+
+    Example:
+        >>> steps = threading_steps((3, 4), features=5, units=2)
+        >>> steps.rows, steps.parameters
+        (12, 12)
     """
     return ThreadingSteps(
         _sizes("leading", leading),

@@ -18,6 +18,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 from PIL import Image
 
 from advanced_keras._quiet import quiet_stderr
@@ -62,7 +64,7 @@ STYLE: dict[str, Any] = {
     "axes.facecolor": "none",
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": matplotlib.cycler(
+    "axes.prop_cycle": cycler(
         color=[PALETTE[k] for k in ("source", "target", "attention", "loss")]
         + [PALETTE[k] for k in ("generator", "critic", "data")]
     ),
@@ -78,7 +80,7 @@ STYLE: dict[str, Any] = {
 
 def use_style() -> None:
     """Make Matplotlib draw in the style of the book."""
-    plt.rcParams.update(STYLE)
+    plt.rcParams.update(STYLE)  # type: ignore[arg-type]  # any subset of the names
 
 
 class Picture:
@@ -173,7 +175,7 @@ def _for_pages(svg: str) -> str:
     return _TOOLTIP.sub(r"<g><title>\1</title>\2</g>", svg)
 
 
-def mosaic(images, columns: int, gap: int = 1) -> np.ndarray:
+def mosaic(images: Any, columns: int, gap: int = 1) -> np.ndarray:
     """Lay images side by side, row by row, as one picture for ``imshow``.
 
     Args:
@@ -189,6 +191,10 @@ def mosaic(images, columns: int, gap: int = 1) -> np.ndarray:
     Raises:
         ValueError: if ``images`` has another shape or is empty, or ``columns`` is
             not an integer of at least 1, or ``gap`` of at least 0.
+
+    Example:
+        >>> mosaic(np.zeros((4, 28, 28)), columns=2).shape
+        (57, 57)
     """
     images = np.asarray(images)
     if images.ndim == 3:
@@ -297,7 +303,13 @@ class Film:
         return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
 
 
-def film(frames, labels, alt: str, printed: int = 4, zoom: int = 1) -> Film:
+def film(
+    frames: Sequence[Any],
+    labels: Sequence[Any],
+    alt: str,
+    printed: int = 4,
+    zoom: int = 1,
+) -> Film:
     """A :class:`Film` of ``frames`` with their ``labels``."""
     return Film(frames, labels, alt, printed=printed, zoom=zoom)
 
@@ -420,8 +432,21 @@ class Table:
         )
 
 
-def table(rows, columns, align=None, code=(), maths=()) -> Table:
-    """A :class:`Table` of ``rows`` under the headings ``columns``."""
+def table(
+    rows: Sequence[Sequence[Any]],
+    columns: Sequence[str],
+    align: str | None = None,
+    code: Sequence[str] = (),
+    maths: Sequence[str] = (),
+) -> Table:
+    """A :class:`Table` of ``rows`` under the headings ``columns``.
+
+    Example:
+        >>> print(table([(1, "one"), (2, "two")], ["n", "name"]))
+        n  name
+        1  one
+        2  two
+    """
     return Table(rows, columns, align=align, code=code, maths=maths)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Polygon
 from PIL import Image
 
@@ -191,8 +192,8 @@ def _threading_figure(case):
     """Five blocks in a line, their shapes below and the counts under all."""
     width, height, middle = 504.0, 236.0, 108.0
     size = width / 72, height / 72
-    figure, axes = plt.subplots(figsize=size, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0, h_pad=0)
+    layout = ConstrainedLayoutEngine(w_pad=0, h_pad=0)
+    figure, axes = plt.subplots(figsize=size, layout=layout)
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
     shapes, rows = _shapes(case), case["rows"]
@@ -426,7 +427,9 @@ class LatentPlane:
         return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
 
 
-def latent_plane(images, z1, z2, alt: str, points=None, labels=None) -> LatentPlane:
+def latent_plane(
+    images: Any, z1: Any, z2: Any, alt: str, points: Any = None, labels: Any = None
+) -> LatentPlane:
     """A :class:`LatentPlane` of decoded ``images``."""
     return LatentPlane(images, z1, z2, alt, points=points, labels=labels)
 

@@ -98,6 +98,11 @@ class Linear(keras.layers.Layer):
         TypeError: if ``units`` is not an integer, or ``use_bias`` not a bool.
         ValueError: if ``units`` is not positive, or n is unknown when the weights are
             made.
+
+    Example:
+        >>> layer = Linear(2)
+        >>> tuple(layer(ops.ones((3, 4))).shape), layer.count_params()
+        ((3, 2), 10)
     """
 
     def __init__(self, units, activation=None, use_bias=True, **kwargs):
@@ -159,6 +164,10 @@ class LayerNorm(keras.layers.Layer):
     Raises:
         TypeError: if ``axis`` is not made of integers, or ``epsilon`` not a number.
         ValueError: if ``epsilon`` is not positive, or ``axis`` does not fit the input.
+
+    Example:
+        >>> print(LayerNorm(epsilon=1e-6)(ops.array([[1.0, 3.0]])).numpy().round(3))
+        [[-1.  1.]]
     """
 
     def __init__(self, axis=-1, epsilon=1e-3, **kwargs):
@@ -248,6 +257,11 @@ class Residual(keras.layers.Layer):
         TypeError: if ``inner`` is not made of layers, or ``norm_first`` is not a bool.
         ValueError: if ``inner`` is empty, or returns another shape: a sum would
             broadcast silently.
+
+    Example:
+        >>> layer = Residual(keras.layers.Dense(4))
+        >>> tuple(layer(ops.ones((3, 4))).shape)
+        (3, 4)
     """
 
     def __init__(self, inner, norm_first=True, epsilon=1e-3, **kwargs):
@@ -332,6 +346,11 @@ class Noise(keras.layers.Layer):
     Raises:
         TypeError: if ``stddev`` is not a number, or ``seed`` not an integer.
         ValueError: if ``stddev`` is negative or infinite.
+
+    Example:
+        >>> layer = Noise(stddev=1.0, seed=0)
+        >>> print(layer(ops.ones((1, 2)), training=False).numpy())
+        [[1. 1.]]
     """
 
     def __init__(self, stddev, seed=None, **kwargs):
@@ -391,6 +410,13 @@ class MovingStandardize(keras.layers.Layer):
         TypeError: if an argument is not a number.
         ValueError: if ``momentum`` or ``epsilon`` is out of range, n is unknown when
             the averages are made, or the mask has another shape.
+
+    Example:
+        >>> layer = MovingStandardize()
+        >>> x = ops.array([[0.0], [4.0]])
+        >>> print(layer(x, training=True).numpy().round(3))
+        [[-1.]
+         [ 1.]]
     """
 
     def __init__(self, momentum=0.99, epsilon=1e-3, **kwargs):
@@ -512,6 +538,12 @@ class MaskedMean(keras.layers.Layer):
 
     Raises:
         ValueError: if the mask has another shape.
+
+    Example:
+        >>> x = ops.array([[[1.0], [3.0], [9.0]]])
+        >>> mask = ops.array([[True, True, False]])
+        >>> print(MaskedMean()(x, mask=mask).numpy())
+        [[2.]]
     """
 
     def __init__(self, **kwargs):

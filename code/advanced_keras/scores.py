@@ -9,7 +9,9 @@ features of another network.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -108,7 +110,7 @@ class Judge:
         return self.model.predict(images, batch_size=500, verbose=0)
 
 
-def build_judge(seeds=None) -> keras.Model:
+def build_judge(seeds: Sequence[int] | None = None) -> keras.Model:
     """The judge's network, untrained.
 
     Args:
@@ -133,11 +135,16 @@ def build_judge(seeds=None) -> keras.Model:
     return keras.Model(images, {"features": features, "logits": logits})
 
 
-def moments(features) -> tuple[np.ndarray, np.ndarray]:
+def moments(features: Any) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of features: ``(count, n)`` to ``(n,)`` and ``(n, n)``.
 
     Raises:
         ValueError: if there are not at least two rows, or a value is not finite.
+
+    Example:
+        >>> mean, covariance = moments(np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 2.0]]))
+        >>> print(mean, covariance.shape)
+        [2. 2.] (2, 2)
     """
     features = np.asarray(features, dtype=float)
     if features.ndim != 2 or len(features) < 2 or not np.isfinite(features).all():
@@ -148,7 +155,7 @@ def moments(features) -> tuple[np.ndarray, np.ndarray]:
     return features.mean(0), np.atleast_2d(np.cov(features, rowvar=False))
 
 
-def frechet_distance(one, other) -> float:
+def frechet_distance(one: Any, other: Any) -> float:
     """Squared Fréchet (2-Wasserstein) distance between two normal distributions.
 
     ``|m_1 - m_2|^2 + Tr(C_1 + C_2 - 2 (C_1 C_2)^(1/2))``: Dowson and Landau (1982),
@@ -160,6 +167,11 @@ def frechet_distance(one, other) -> float:
 
     Raises:
         ValueError: if the shapes do not fit.
+
+    Example:
+        >>> one = (np.zeros(2), np.eye(2))
+        >>> float(frechet_distance(one, (np.array([3.0, 4.0]), np.eye(2))))
+        25.0
     """
     (m1, C1), (m2, C2) = (map(np.asarray, each) for each in (one, other))
     if not m1.shape * 2 == m2.shape * 2 == C1.shape == C2.shape:

@@ -11,7 +11,7 @@ d width of a head, V vocabulary. Token 0 is padding (PAD).
 from __future__ import annotations
 
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -50,6 +50,11 @@ class PositionalEmbedding(keras.layers.Layer):
             called.
         tensorflow.errors.InvalidArgumentError: for a longer sentence whose length is
             known only when the graph runs.
+
+    Example:
+        >>> layer = PositionalEmbedding(sequence_length=8, vocab_size=10, embed_dim=4)
+        >>> tuple(layer(ops.array([[1, 2, 0]])).shape)
+        (1, 3, 4)
     """
 
     def __init__(self, sequence_length, vocab_size, embed_dim, **kwargs):
@@ -253,6 +258,11 @@ class TransformerEncoder(_TransformerLayer):
 
     Raises:
         ValueError: for an argument out of range.
+
+    Example:
+        >>> layer = TransformerEncoder(embed_dim=4, dense_dim=8, num_heads=2)
+        >>> tuple(layer(ops.ones((1, 3, 4))).shape)
+        (1, 3, 4)
     """
 
     def build(self, inputs_shape):
@@ -298,6 +308,11 @@ class TransformerDecoder(_TransformerLayer):
 
     Raises:
         ValueError: for an argument out of range.
+
+    Example:
+        >>> layer = TransformerDecoder(embed_dim=4, dense_dim=8, num_heads=2)
+        >>> tuple(layer(ops.ones((1, 3, 4)), ops.ones((1, 5, 4))).shape)
+        (1, 3, 4)
     """
 
     def _make_sublayers(self):
@@ -456,14 +471,14 @@ class Transformer(NamedTuple):
 
 def build_encoder(
     *,
-    sequence_length,
-    vocab_size,
-    embed_dim,
-    dense_dim,
-    num_heads,
-    dropout=0.0,
-    seed=None,
-):
+    sequence_length: int | None,
+    vocab_size: int,
+    embed_dim: int,
+    dense_dim: int,
+    num_heads: int,
+    dropout: float = 0.0,
+    seed: int | None = None,
+) -> keras.Model:
     """Build the first model of the notes: source tokens to encoder states.
 
     Args:
@@ -478,6 +493,11 @@ def build_encoder(
     Returns:
         A model from ``encoder_inputs`` ``(B, S)`` to states ``(B, S, E)``. The states
         carry the padding mask of the source.
+
+    Example:
+        >>> sizes = {"vocab_size": 10, "embed_dim": 4, "dense_dim": 8, "num_heads": 2}
+        >>> build_encoder(sequence_length=6, **sizes).output_shape
+        (None, None, 4)
     """
     encoder_inputs = keras.Input(shape=(None,), dtype="int64", name="encoder_inputs")
     embedded_source = PositionalEmbedding(
@@ -491,14 +511,14 @@ def build_encoder(
 
 def build_decoder(
     *,
-    sequence_length,
-    vocab_size,
-    embed_dim,
-    dense_dim,
-    num_heads,
-    dropout=0.0,
-    seed=None,
-):
+    sequence_length: int | None,
+    vocab_size: int,
+    embed_dim: int,
+    dense_dim: int,
+    num_heads: int,
+    dropout: float = 0.0,
+    seed: int | None = None,
+) -> keras.Model:
     """Build the second model of the notes: (target tokens, states) to logits.
 
     The padding of the source must reach cross-attention. States that come from calling
@@ -544,15 +564,15 @@ def build_decoder(
 
 def build_transformer(
     *,
-    sequence_length,
-    source_vocab_size,
-    target_vocab_size,
-    embed_dim,
-    dense_dim,
-    num_heads,
-    dropout=0.0,
-    seed=None,
-):
+    sequence_length: int | None,
+    source_vocab_size: int,
+    target_vocab_size: int,
+    embed_dim: int,
+    dense_dim: int,
+    num_heads: int,
+    dropout: float = 0.0,
+    seed: int | None = None,
+) -> Transformer:
     """Build the third model of the notes, and the two that it consists of.
 
     Args:
@@ -568,8 +588,15 @@ def build_transformer(
     Returns:
         A :class:`Transformer`. Its ``transformer`` maps the pair ``encoder_inputs``
         ``(B, S)``, ``decoder_inputs`` ``(B, T)`` to logits ``(B, T, V)``.
+
+    Example:
+        >>> sizes = {"embed_dim": 4, "dense_dim": 8, "num_heads": 2}
+        >>> vocabularies = {"source_vocab_size": 10, "target_vocab_size": 12}
+        >>> models = build_transformer(sequence_length=6, **vocabularies, **sizes)
+        >>> models.transformer.output_shape
+        (None, None, 12)
     """
-    sizes = {
+    sizes: dict[str, Any] = {
         "sequence_length": sequence_length,
         "embed_dim": embed_dim,
         "dense_dim": dense_dim,
@@ -588,7 +615,7 @@ def build_transformer(
     return Transformer(encoder, decoder, transformer)
 
 
-def split_transformer(transformer):
+def split_transformer(transformer: keras.Model) -> Transformer:
     """Find the encoder and the decoder inside a full model, one just loaded, say.
 
     Args:

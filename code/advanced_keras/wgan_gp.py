@@ -9,12 +9,15 @@ own inside the tape of the train step.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
+
+from advanced_keras._types import Tensor
 
 from .gan import GAN, observe
 from .gan.model import _examples as examples
@@ -27,7 +30,7 @@ EPSILON = 1e-12
 # -- The penalty ----------------------------------------------------------------------
 
 
-def interpolation_weights(x, seed=None):
+def interpolation_weights(x: Tensor, seed: Any = None) -> Tensor:
     """Draw alpha from U(0, 1), one number for each example.
 
     Args:
@@ -36,12 +39,16 @@ def interpolation_weights(x, seed=None):
 
     Returns:
         ``(batch, 1, ..., 1)``, float32, with as many axes as ``x``.
+
+    Example:
+        >>> tuple(interpolation_weights(np.zeros((4, 28, 28, 1)), seed=0).shape)
+        (4, 1, 1, 1)
     """
     shape = (batch_size(x), *[1 for _ in x.shape[1:]])
     return keras.random.uniform(shape, 0.0, 1.0, dtype="float32", seed=seed)
 
 
-def interpolate(x, generated, alpha):
+def interpolate(x: Tensor, generated: Tensor, alpha: Tensor) -> Tensor:
     """Points between real and generated examples: ``x + alpha * (generated - x)``.
 
     Args:
@@ -50,12 +57,16 @@ def interpolate(x, generated, alpha):
 
     Returns:
         ``(batch, ...)``, float32, whatever the precision of the networks is.
+
+    Example:
+        >>> print(interpolate([[0.0]], [[1.0]], alpha=[[0.25]]).numpy())
+        [[0.25]]
     """
     x, generated = ops.cast(x, "float32"), ops.cast(generated, "float32")
     return x + alpha * (generated - x)
 
 
-def safe_norm(gradients, epsilon=EPSILON):
+def safe_norm(gradients: Tensor, epsilon: float = EPSILON) -> Tensor:
     """Length of each example's gradient: ``sqrt(sum of squares + epsilon)``.
 
     With ``epsilon`` the derivative at a gradient of zero is zero. Without, it is 0 / 0.
@@ -66,12 +77,16 @@ def safe_norm(gradients, epsilon=EPSILON):
 
     Returns:
         ``(batch,)``, float32.
+
+    Example:
+        >>> print(safe_norm(ops.array([[3.0, 4.0]])).numpy().round(3))
+        [5.]
     """
     flat = ops.reshape(ops.cast(gradients, "float32"), (batch_size(gradients), -1))
     return ops.sqrt(ops.sum(ops.square(flat), axis=1) + epsilon)
 
 
-def slopes(critic, x, epsilon=EPSILON):
+def slopes(critic: keras.Model, x: Tensor, epsilon: float = EPSILON) -> Tensor:
     """How steep the critic is at each point: the length of its gradient there.
 
     The critic is called without dropout: noise would make it steep in places where it
@@ -85,6 +100,11 @@ def slopes(critic, x, epsilon=EPSILON):
 
     Returns:
         ``(batch,)``, float32; a tape outside can differentiate it once more.
+
+    Example:
+        >>> critic = keras.layers.Rescaling(2.0)
+        >>> print(slopes(critic, ops.ones((1, 1))).numpy().round(3))
+        [2.]
     """
     x = ops.convert_to_tensor(x, "float32")
     with tf.GradientTape() as inner_tape:
@@ -93,20 +113,28 @@ def slopes(critic, x, epsilon=EPSILON):
     return safe_norm(inner_tape.gradient(scores, x), epsilon)
 
 
-def gradient_penalty(norms):
+def gradient_penalty(norms: Tensor) -> Tensor:
     """Mean squared distance of the slopes from 1: Gulrajani et al. (2017), equation 3.
 
     Args:
         norms: ``(batch,)``, see :func:`slopes`.
+
+    Example:
+        >>> print(gradient_penalty(ops.array([1.0, 3.0])).numpy())
+        2.0
     """
     return ops.mean(ops.square(norms - 1.0))
 
 
-def one_sided_penalty(norms):
+def one_sided_penalty(norms: Tensor) -> Tensor:
     """As :func:`gradient_penalty`, but slopes below 1 are free: Petzka et al. (2018).
 
     Args:
         norms: ``(batch,)``, see :func:`slopes`.
+
+    Example:
+        >>> print(one_sided_penalty(ops.array([0.5, 3.0])).numpy())
+        2.0
     """
     return ops.mean(ops.square(ops.relu(norms - 1.0)))
 
@@ -265,7 +293,9 @@ class WGANGP(GAN):
         return cls(**config)
 
 
-def build_critic(widths=(32, 64, 128), seed=0):
+def build_critic(
+    widths: Sequence[int] = (32, 64, 128), seed: int | None = 0
+) -> keras.Model:
     """A critic of digits: images ``(batch, 28, 28, 1)`` to scores ``(batch, 1)``.
 
     The discriminator of :func:`~advanced_keras.gan.build_discriminator` without batch
@@ -348,7 +378,9 @@ class Drawers(keras.layers.Layer):
 # -- A critic by itself ---------------------------------------------------------------
 
 
-def build_line_critic(dimensions=1, hidden=64, seed=0):
+def build_line_critic(
+    dimensions: int = 1, hidden: int = 64, seed: int | None = 0
+) -> keras.Model:
     """A small critic of points: ``(batch, dimensions)`` to scores ``(batch, 1)``.
 
     Args:
@@ -402,17 +434,17 @@ class Distance(NamedTuple):
 
 
 def train_critic(
-    critic,
-    x,
-    generated,
-    steps=800,
+    critic: keras.Model,
+    x: Tensor,
+    generated: Tensor,
+    steps: int = 800,
     *,
-    penalty_weight=PENALTY_WEIGHT,
-    penalty=gradient_penalty,
-    batch=256,
-    learning_rate=3e-3,
-    seed=0,
-):
+    penalty_weight: float | Sequence[float] = PENALTY_WEIGHT,
+    penalty: Callable = gradient_penalty,
+    batch: int = 256,
+    learning_rate: float = 3e-3,
+    seed: int | None = 0,
+) -> None:
     """Train a critic between two fixed sets of examples: the critic's half of a GAN.
 
     The learning rate falls to zero in a straight line, in each round.
@@ -456,7 +488,13 @@ def train_critic(
         round_of_steps(tf.constant(lam, "float32"))
 
 
-def measure(critic, x, generated, count=20_000, seed=0):
+def measure(
+    critic: keras.Model,
+    x: Tensor,
+    generated: Tensor,
+    count: int = 20_000,
+    seed: int | None = 0,
+) -> Distance:
     """Ask a trained critic for the distance between two sets of examples.
 
     Args:
@@ -470,18 +508,24 @@ def measure(critic, x, generated, count=20_000, seed=0):
     """
     noise = keras.random.SeedGenerator(seed)
     x, generated = (ops.convert_to_tensor(each, "float32") for each in (x, generated))
-    pairs = [
+    real, fake = (
         ops.take(each, keras.random.randint((count,), 0, len(each), seed=noise), axis=0)
         for each in (x, generated)
-    ]
-    norms = slopes(critic, interpolate(*pairs, interpolation_weights(pairs[0], noise)))
-    scores = [np.ravel(critic(each)).astype(float) for each in (x, generated)]
-    gap = scores[0].mean() - scores[1].mean()
-    steepest = steepest_rise(*scores, np.asarray(x), np.asarray(generated))
+    )
+    alpha = interpolation_weights(real, noise)
+    norms = slopes(critic, interpolate(real, fake, alpha))
+    above, below = (np.ravel(critic(each)).astype(float) for each in (x, generated))
+    gap = above.mean() - below.mean()
+    steepest = steepest_rise(above, below, np.asarray(x), np.asarray(generated))
     return Distance(float(gap), float(ops.mean(norms)), steepest)
 
 
-def steepest_rise(scores, generated_scores, x, generated):
+def steepest_rise(
+    scores: np.ndarray,
+    generated_scores: np.ndarray,
+    x: np.ndarray,
+    generated: np.ndarray,
+) -> float:
     """Largest ``(f(x) - f(y)) / ||x - y||`` of all pairs of a real x, a generated y.
 
     Scores are float32, so a difference of less than 1e-5 of their range says nothing of

@@ -11,6 +11,7 @@ The same loader gives MNIST and Fashion-MNIST, where only the label is known.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,6 +108,11 @@ def load_digits(
         ValueError: for an unknown ``source``, a number that is not an integer of at
             least 1 or exceeds what the source has, or a negative ``seed``.
         OSError: if a data set can't be downloaded; the message says what to do.
+
+    Example:
+        >>> train, test = load_digits(num_train=3, num_test=2)
+        >>> train.images.shape, test.labels.shape
+        ((3, 28, 28, 1), (2,))
     """
     if source not in SOURCES:
         raise ValueError(f"source must be one of {SOURCES}, got {source!r}.")
@@ -116,11 +122,12 @@ def load_digits(
             _check_number(name, number, least=1, most=MAX_DRAWN)
     if source == "drawn":
         sizes = num_train or 12_000, num_test or 2_000
-        return tuple(draw_digits(n, [seed, part]) for part, n in enumerate(sizes))
+        train, test = (draw_digits(n, [seed, part]) for part, n in enumerate(sizes))
+        return train, test
     return _load_set(source, num_train, num_test)
 
 
-def draw_digits(count: int, seed) -> Digits:
+def draw_digits(count: int, seed: int | Sequence[int]) -> Digits:
     """Draw ``count`` digits, all classes, fonts and jitters equally likely.
 
     Args:
@@ -130,6 +137,11 @@ def draw_digits(count: int, seed) -> Digits:
 
     Raises:
         ValueError: if ``count`` is not an integer of at least 1.
+
+    Example:
+        >>> digits = draw_digits(2, seed=0)
+        >>> digits.images.shape, digits.labels.dtype
+        ((2, 28, 28, 1), dtype('int64'))
     """
     _check_number("count", count, least=1, most=MAX_DRAWN)
     draws = np.random.default_rng(seed).uniform(size=(count, 2 + len(JITTER)))
@@ -245,7 +257,8 @@ def _load_set(source: str, num_train, num_test) -> tuple[Digits, Digits]:
             _check_number(name, number, least=1, most=len(images))
         images = images[:number, ..., None].astype("float32") / 255
         found.append(Digits(images, labels[:number].astype("int64")))
-    return tuple(found)
+    train, test = found
+    return train, test
 
 
 def _check_number(name: str, value, least: int, most: int | None = None) -> None:

@@ -14,11 +14,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 CONSTANT = "constant"
+BY_DATE = ("dates", "returns", "characteristics", "present")  # fields of a panel
 DESIGNS = ("linear", "nonlinear")
 EMPTY = ("", "na", "n/a", "nan", "null", "none", "<na>")  # of a cell, in small letters
 
@@ -68,17 +70,17 @@ class Panel:
 
     def take(self, dates) -> Panel:
         """Some of the dates: a slice, or increasing places."""
-        arrays = ("dates", "returns", "characteristics", "present")
-        return replace(self, **{name: getattr(self, name)[dates] for name in arrays})
+        taken: dict[str, Any] = {name: getattr(self, name)[dates] for name in BY_DATE}
+        return replace(self, **taken)
 
     def then(self, later: Panel) -> Panel:
         """This window of dates followed by a later one, of the same tickers."""
         for name in ("assets", "names"):
             if not np.array_equal(getattr(self, name), getattr(later, name)):
                 raise ValueError(f"later must have the same {name}, in the same order.")
-        arrays = ("dates", "returns", "characteristics", "present")
-        pairs = {name: (getattr(self, name), getattr(later, name)) for name in arrays}
-        return replace(self, **{n: np.concatenate(pair) for n, pair in pairs.items()})
+        pairs = {name: (getattr(self, name), getattr(later, name)) for name in BY_DATE}
+        joined: dict[str, Any] = {n: np.concatenate(pair) for n, pair in pairs.items()}
+        return replace(self, **joined)
 
     def filled(self, value: float) -> Panel:
         """The same panel with ``value`` in every missing cell."""
@@ -138,6 +140,11 @@ def simulate_panel(
 
     Raises:
         ValueError: for a design that is not known, or a number out of range.
+
+    Example:
+        >>> panel, truth = simulate_panel(num_dates=12, num_assets=5, seed=0)
+        >>> panel.returns.shape, truth.betas.shape
+        ((12, 5), (12, 5, 3))
     """
     if design not in DESIGNS:
         raise ValueError(f"design must be one of {DESIGNS}, got {design!r}.")
@@ -247,6 +254,12 @@ def rank_transform(characteristics: np.ndarray, present: np.ndarray) -> np.ndarr
 
     Returns:
         ``(D, N, P)``, NaN where a ticker is not present.
+
+    Example:
+        >>> sizes = np.array([[[3.0], [1.0], [9.0], [2.0]]])
+        >>> present = np.array([[True, True, False, True]])
+        >>> print(rank_transform(sizes, present)[0, :, 0])
+        [ 1. -1. nan  0.]
     """
     D, N, P = characteristics.shape
     values = np.where(present[..., None], characteristics, np.nan)
@@ -260,7 +273,7 @@ def rank_transform(characteristics: np.ndarray, present: np.ndarray) -> np.ndarr
 
 
 def load_panel(
-    path,
+    path: str | Path,
     date: str = "date",
     asset: str = "asset",
     returns: str = "return",
@@ -428,7 +441,7 @@ def _dates(column: pd.Series, date_format: str | None) -> np.ndarray:
     if not pd.api.types.is_datetime64_any_dtype(column):
         text = column.astype("string").str.strip()
     for pattern in (date_format,) if date_format else (None, "%Y%m%d", "%Y%m"):
-        whole = {"%Y%m%d": r"\d{8}", "%Y%m": r"\d{6}"}.get(pattern)
+        whole = {"%Y%m%d": r"\d{8}", "%Y%m": r"\d{6}"}.get(pattern or "")
         if whole and not text.str.fullmatch(whole).fillna(False).all():
             continue
         if pattern is None and text is not column:

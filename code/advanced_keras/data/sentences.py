@@ -247,7 +247,12 @@ _RELATIONS = (
 
 
 def plural(word: str) -> str:
-    """Return the Spanish plural of a noun or adjective: *lápiz*, *lápices*."""
+    """Return the Spanish plural of a noun or adjective: *lápiz*, *lápices*.
+
+    Example:
+        >>> plural("rojo"), plural("lápiz")
+        ('rojos', 'lápices')
+    """
     if word == "joven":
         return "jóvenes"
     if word[-1] in "aeoé":
@@ -401,8 +406,9 @@ def _draw_noun(
         n for n, form in zip("sp", _DETERMINERS[determiner], strict=False) if form
     ]
     suiting = ADJECTIVES["a"].get(noun.kind)
-    wanted = suiting and rng.random() < adjective_share
-    adjective = rng.choice(suiting) if wanted else None
+    adjective = None
+    if suiting and rng.random() < adjective_share:
+        adjective = rng.choice(suiting)
     return _noun_phrase(noun, determiner, rng.choice(numbers), adjective), noun
 
 
@@ -993,6 +999,11 @@ def load_sentences(
         ValueError: For an unknown source, a missing or needless path, fractions or a
             number out of range, or a malformed file.
         OSError: If the download fails (with what to do), or there is no such file.
+
+    Example:
+        >>> pairs = load_sentences(num_pairs=100, seed=0)
+        >>> len(pairs.train), pairs.train[0]
+        (84, ('do these kings paint your clock?', '¿pintan estos reyes tu reloj?'))
     """
     if source not in SOURCES:
         raise ValueError(f"source must be one of {SOURCES}, got {source!r}")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 
-def distribute(strategy: tf.distribute.Strategy, batches: tf.data.Dataset):
+def distribute(
+    strategy: tf.distribute.Strategy, batches: tf.data.Dataset
+) -> Iterable[Any]:
     """Deal a dataset of global batches out to the replicas.
 
     Args:
@@ -63,7 +68,7 @@ def train(
     def step(batch):
         strategy.run(model.train_step, args=(batch,))
 
-    history = {}
+    history: dict[str, list[float]] = {}
     for _ in range(epochs):
         model.reset_metrics()
         for batch in dealt:

@@ -95,7 +95,7 @@ def free_ports(count: int) -> list[int]:
     # A worker takes seconds to come and take its port. Systems give the ports from
     # 32768 on to whoever connects to somewhere, so we stay below. The draw is the
     # system's: after random.seed(0) two programs would draw the same ports.
-    found = []
+    found: list[int] = []
     for port in random.SystemRandom().sample(range(20000, 32768), 1000):
         if len(found) < count and _is_free(port):
             found.append(port)

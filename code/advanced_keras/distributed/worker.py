@@ -81,7 +81,9 @@ def make_model(
     return model
 
 
-def local_sizes(strategy: tf.distribute.Strategy, batches: tf.data.Dataset):
+def local_sizes(
+    strategy: tf.distribute.Strategy, batches: tf.data.Dataset
+) -> np.ndarray:
     """How many examples the first local replica gets at each step.
 
     Args:

@@ -7,12 +7,16 @@ and their product is the return. :func:`make_model` is the course notes' version
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers, ops
+
+from advanced_keras._types import Tensor
 
 from ..data.panel import Panel, _check_whole
 from ..progress import Progress
@@ -23,7 +27,9 @@ DEPTHS = {"CA0": (), "CA1": (32,), "CA2": (32, 16), "CA3": (32, 16, 8)}
 """Hidden layers of the beta network in the paper's four models."""
 
 
-def make_model(n_tickers, n_characteristics, hidden_units=8, n_factors=3):
+def make_model(
+    n_tickers: int, n_characteristics: int, hidden_units: int = 8, n_factors: int = 3
+) -> keras.Model:
     """The conditional autoencoder of the course notes, line by line.
 
     Args:
@@ -35,6 +41,10 @@ def make_model(n_tickers, n_characteristics, hidden_units=8, n_factors=3):
     Returns:
         A compiled model: inputs ``(B, N, P)`` and ``(B, N)``, output ``(B, N)``. It
         has no place for missing tickers; see :func:`build_autoencoder`.
+
+    Example:
+        >>> make_model(n_tickers=5, n_characteristics=4).output_shape
+        (None, 5)
     """
     input_beta = keras.Input((n_tickers, n_characteristics), name="input_beta")
     input_factor = keras.Input((n_tickers,), name="input_factor")
@@ -77,7 +87,7 @@ class FillMissing(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="advanced_keras")
-def masked_error(y_true, y_pred):
+def masked_error(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """Squared errors of the returns that are there, one number for each date.
 
     Args:
@@ -87,6 +97,11 @@ def masked_error(y_true, y_pred):
     Returns:
         ``(B,)``. Their mean over the batch is the mean over all returns present in it:
         each counts the same, on a full date and on a sparse one.
+
+    Example:
+        >>> y_true, y_pred = np.array([[1.0, np.nan]]), np.array([[0.5, 7.0]])
+        >>> print(masked_error(y_true, y_pred).numpy())
+        [0.25]
     """
     seen = ops.logical_not(ops.isnan(y_true))
     error = ops.where(seen, y_true - y_pred, 0.0)
@@ -112,7 +127,7 @@ class MaskedMeanSquaredError(keras.losses.Loss):
 def build_autoencoder(
     num_characteristics: int,
     num_factors: int,
-    hidden=(32,),
+    hidden: Sequence[int] = (32,),
     l1: float = 1e-5,
     seed: int = 0,
 ) -> keras.Model:
@@ -138,6 +153,11 @@ def build_autoencoder(
     Raises:
         TypeError: if ``hidden`` is no tuple or list.
         ValueError: for a number of factors or units that is not a positive integer.
+
+    Example:
+        >>> model = build_autoencoder(num_characteristics=4, num_factors=2)
+        >>> [tuple(each.shape) for each in model.inputs]
+        [(None, None, 4), (None, None), (None, 4)]
     """
     _check_factors(num_factors, num_characteristics)
     if not isinstance(hidden, (tuple, list)):
@@ -202,7 +222,7 @@ def fit_autoencoder(
     train: Panel,
     validation: Panel,
     num_factors: int = 3,
-    hidden=(32,),
+    hidden: Sequence[int] = (32,),
     seed: int = 0,
     epochs: int = 50,
     batch_size: int = 8,
@@ -279,7 +299,7 @@ def examples(panel: Panel, scale: float = 1.0) -> tuple[dict, np.ndarray]:
     return inputs, targets.astype("float32")
 
 
-def minibatches(data, batch_size: int, epochs: int, seed: int) -> tf.data.Dataset:
+def minibatches(data: Any, batch_size: int, epochs: int, seed: int) -> tf.data.Dataset:
     """Dates in a new order each epoch, in whole batches; the order is the seed's.
 
     The order is drawn here and not by tf.data, whose draws depend on the global seed.

@@ -17,7 +17,10 @@ LARGEST_CONDITION = 1e12
 
 
 def time_series_regression(
-    returns: np.ndarray, factors: np.ndarray, present: np.ndarray, intercept=True
+    returns: np.ndarray,
+    factors: np.ndarray,
+    present: np.ndarray,
+    intercept: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Factors given: one regression for each ticker, over its dates.
 
@@ -33,6 +36,13 @@ def time_series_regression(
 
     Raises:
         ValueError: if a shape does not fit.
+
+    Example:
+        >>> factors = np.array([[1.0], [2.0], [3.0]])
+        >>> returns = 0.5 + 2 * factors
+        >>> alpha, beta = time_series_regression(returns, factors, returns > 0)
+        >>> print(alpha.round(6), beta.round(6))
+        [0.5] [[2.]]
     """
     _check_shapes(returns, present, factors=(factors, len(returns)))
     ones = np.full((len(factors), int(intercept)), 1.0)
@@ -134,6 +144,12 @@ def fama_macbeth(returns: np.ndarray, betas: np.ndarray, present: np.ndarray) ->
     Raises:
         ValueError: for fewer than two dates; see also
             :func:`cross_sectional_regression`.
+
+    Example:
+        >>> betas = np.array([[[1.0], [2.0]], [[1.0], [2.0]]])
+        >>> returns = np.array([[0.01, 0.02], [0.03, 0.06]])
+        >>> print(fama_macbeth(returns, betas, returns > 0).mean)
+        [0.02]
     """
     slopes = cross_sectional_regression(returns, betas, present)
     if len(slopes) < 2:

@@ -27,6 +27,11 @@ def panel_r2(returns: np.ndarray, predicted: np.ndarray, present: np.ndarray) ->
 
     Raises:
         ValueError: if shapes differ or no cell has both.
+
+    Example:
+        >>> returns = np.array([[0.01, -0.02]])
+        >>> panel_r2(returns, np.zeros((1, 2)), returns != 0)
+        0.0
     """
     if not returns.shape == predicted.shape == present.shape:
         raise ValueError(
@@ -74,6 +79,11 @@ def canonical_correlations(F: np.ndarray, G: np.ndarray) -> np.ndarray:
 
     Raises:
         ValueError: if the two have not the same dates.
+
+    Example:
+        >>> x = np.arange(6.0).reshape(3, 2) ** 2
+        >>> print(canonical_correlations(x, 3 * x).round(6))
+        [1. 1.]
     """
     if F.ndim != 2 or G.ndim != 2 or len(F) != len(G):
         raise ValueError(

@@ -65,6 +65,12 @@ def fit_ipca(
     Raises:
         ValueError: for a K that is not from 1 to P.
         RuntimeError: if it does not converge.
+
+    Example:
+        >>> from advanced_keras.data.panel import simulate_panel
+        >>> panel, _ = simulate_panel(num_dates=48, num_assets=30, seed=0)
+        >>> fit_ipca(panel, num_factors=2).gamma.shape
+        (10, 2)
     """
     _check_factors(num_factors, len(panel.names))
     W, q = moments(panel.returns, panel.characteristics, panel.present)

@@ -7,6 +7,7 @@ among the remedies that Olah et al. (2017) compare.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
@@ -14,13 +15,15 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from advanced_keras._types import Tensor
 from ..progress import progress
+
 from . import checks
 
 EPSILON = 1e-12
 
 
-def pixel_gradient(utility, images):
+def pixel_gradient(utility: Callable, images: Tensor) -> Tensor:
     """The gradient of a utility with respect to the pixels.
 
     Args:
@@ -33,6 +36,12 @@ def pixel_gradient(utility, images):
 
     Raises:
         ValueError: if the utility does not depend on the pixels, or they are integers.
+
+    Example:
+        >>> images = np.full((1, 2, 2, 1), 3.0, "float32")
+        >>> double = pixel_gradient(lambda x: ops.sum(x**2, axis=(1, 2, 3)), images)
+        >>> print(np.unique(double))
+        [6.]
     """
     images = _floating(images)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -47,7 +56,7 @@ def pixel_gradient(utility, images):
     return gradient
 
 
-def channel_mean(features, filters):
+def channel_mean(features: Tensor, filters: Tensor) -> Tensor:
     """The mean of one feature map of each picture.
 
     Args:
@@ -56,13 +65,18 @@ def channel_mean(features, filters):
 
     Returns:
         ``(batch,)``, at least float32.
+
+    Example:
+        >>> features = np.arange(8.0).reshape(1, 2, 2, 2)
+        >>> print(channel_mean(features, [1]).numpy())
+        [4.]
     """
     features, filters = _matched(_at_least_float32(features), filters)
     means = ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))
     return ops.take_along_axis(means, filters[:, None], axis=1)[:, 0]
 
 
-def total_variation(images):
+def total_variation(images: Tensor) -> Tensor:
     """The sum of absolute differences between neighbouring pixels of each picture.
 
     Args:
@@ -70,6 +84,10 @@ def total_variation(images):
 
     Returns:
         ``(batch,)``.
+
+    Example:
+        >>> print(total_variation(np.ones((1, 4, 4, 3), "float32")).numpy())
+        [0.]
     """
     _four_axes("images", images)
     down = ops.abs(images[:, 1:] - images[:, :-1])
@@ -77,7 +95,7 @@ def total_variation(images):
     return ops.sum(down, axis=(1, 2, 3)) + ops.sum(right, axis=(1, 2, 3))
 
 
-def blur(images, passes=1):
+def blur(images: Tensor, passes: int = 1) -> Tensor:
     """Mix each pixel with its neighbours, 1 : 2 : 1 along rows and along columns.
 
     The picture has no edges: right of the last column comes the first. As a matrix
@@ -86,6 +104,14 @@ def blur(images, passes=1):
     Args:
         images: ``(batch, rows, columns, channels)``.
         passes: how often.
+
+    Example:
+        >>> dot = np.zeros((1, 3, 3, 1), "float32")
+        >>> dot[0, 1, 1, 0] = 16
+        >>> print(np.asarray(blur(dot))[0, ..., 0])
+        [[1. 2. 1.]
+         [2. 4. 2.]
+         [1. 2. 1.]]
     """
     _four_axes("images", images)
     checks.number("passes", passes, whole=True)
@@ -96,10 +122,15 @@ def blur(images, passes=1):
     return images
 
 
-def unit_step(gradient):
+def unit_step(gradient: Tensor) -> Tensor:
     """Scale the gradient of each picture to a root mean square of 1.
 
     A gradient of zero stays zero.
+
+    Example:
+        >>> step = unit_step(np.array([[[[3.0], [4.0]]]], "float32"))
+        >>> print(np.ravel(step).round(2))
+        [0.85 1.13]
     """
     _four_axes("gradient", gradient)
     square = ops.mean(ops.square(gradient), axis=(1, 2, 3), keepdims=True)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
+
+from advanced_keras._types import Tensor
 
 from . import checks
 from .ascent import channel_mean, pixel_gradient
 
 
-def predict(network, images, batch_size=500):
+def predict(network: keras.Model, images: Tensor, batch_size: int = 500) -> np.ndarray:
     """The class with the largest logit, NumPy ``(batch,)``."""
     images = checks.pictures("images", images)
     checks.number("batch_size", batch_size, least=1, whole=True)
@@ -22,7 +27,9 @@ def predict(network, images, batch_size=500):
     )
 
 
-def saliency(network, images, labels, batch_size=500):
+def saliency(
+    network: keras.Model, images: Tensor, labels: Any, batch_size: int = 500
+) -> np.ndarray:
     """How much one logit of each picture depends on each pixel.
 
     It is the map of Simonyan et al. (2014), section 3.1: the gradient of the class
@@ -48,7 +55,13 @@ def saliency(network, images, labels, batch_size=500):
     return np.abs(gradient).max(axis=-1)
 
 
-def fgsm(network, images, labels, epsilon, batch_size=500):
+def fgsm(
+    network: keras.Model,
+    images: Tensor,
+    labels: Any,
+    epsilon: float,
+    batch_size: int = 500,
+) -> np.ndarray:
     """Move every value by ``epsilon`` in the direction that raises the loss.
 
     The fast gradient sign method of Goodfellow et al. (2015), section 4:
@@ -80,7 +93,9 @@ def fgsm(network, images, labels, epsilon, batch_size=500):
     return np.clip(images + epsilon * np.sign(gradient), 0, 1).astype("float32")
 
 
-def shuffled(network, names, seed=0):
+def shuffled(
+    network: keras.Model, names: Sequence[str], seed: int | None = 0
+) -> keras.Model:
     """A copy of a network in which some layers have lost what they had learned.
 
     The entries of each of their weights are put into a random order: the same numbers

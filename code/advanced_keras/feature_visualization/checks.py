@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 
 
-def number(name, value, least=0, whole=False):
+def number(name: str, value: Any, least: float = 0, whole: bool = False) -> Any:
     """A finite number, or an integer, of at least ``least``."""
     kinds = (int, np.integer) if whole else (int, float, np.number)
     fits = isinstance(value, kinds) and not isinstance(value, bool)
@@ -16,7 +18,7 @@ def number(name, value, least=0, whole=False):
     return value
 
 
-def pictures(name, images, boxed=False):
+def pictures(name: str, images: Any, boxed: bool = False) -> np.ndarray:
     """An array of finite pictures in floating point, if ``boxed`` from 0 to 1."""
     images = keras.ops.convert_to_numpy(images)
     if images.ndim != 4 or not images.size or images.dtype.kind != "f":
@@ -32,7 +34,7 @@ def pictures(name, images, boxed=False):
     return images
 
 
-def channels(name, values, count, most):
+def channels(name: str, values: Any, count: int, most: int) -> np.ndarray:
     """``count`` integers from 0 to ``most - 1``."""
     values = np.asarray(values)
     fits = values.shape == (count,) and values.dtype.kind in "iu"
@@ -44,7 +46,7 @@ def channels(name, values, count, most):
     return values
 
 
-def one_input(name, model):
+def one_input(name: str, model: Any) -> keras.Model:
     """A built model with one input."""
     try:
         count = len(model.inputs)

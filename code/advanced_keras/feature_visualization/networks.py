@@ -6,7 +6,9 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from advanced_keras._types import Tensor
 from ..progress import Progress
+
 from . import checks
 from .scenes import Scenes, load_scenes
 
@@ -15,7 +17,7 @@ FILTERS = ((24, 5), (48, 3), (64, 3), (64, 3))  # filters and kernel of each blo
 CLASSES = 10
 
 
-def build_network():
+def build_network() -> keras.Model:
     """A small classifier of pictures of any size, four blocks deep, not trained.
 
     Between the blocks a *mean* of 2 x 2 halves the sides: a convolution with a stride
@@ -40,7 +42,13 @@ def build_network():
     return keras.Model(images, logits, name="network")
 
 
-def load_network(source="scenes", train=None, epochs=4, seed=0, weights="imagenet"):
+def load_network(
+    source: str = "scenes",
+    train: Scenes | None = None,
+    epochs: int = 4,
+    seed: int = 0,
+    weights: str | None = "imagenet",
+) -> keras.Model:
     """Load a trained network whose input is a picture with values from 0 to 1.
 
     Args:
@@ -111,7 +119,7 @@ def _load_resnet(weights):
         ) from None
 
 
-def feature_extractor(network, layer):
+def feature_extractor(network: keras.Model, layer: str) -> keras.Model:
     """The part of a functional network from its input to the output of one layer.
 
     Args:
@@ -123,6 +131,11 @@ def feature_extractor(network, layer):
 
     Raises:
         ValueError: if there is no such layer; the message lists some that exist.
+
+    Example:
+        >>> network = build_network()
+        >>> feature_extractor(network, network.layers[1].name).output_shape
+        (None, None, None, 24)
     """
     checks.one_input("network", network)
     names = [each.name for each in network.layers]
@@ -135,7 +148,9 @@ def feature_extractor(network, layer):
     return keras.Model(images, network.get_layer(layer).output, name=layer)
 
 
-def mean_activations(extractor, images, batch_size=500):
+def mean_activations(
+    extractor: keras.Model, images: Tensor, batch_size: int = 500
+) -> np.ndarray:
     """For each picture the mean of each of its feature maps.
 
     Args:

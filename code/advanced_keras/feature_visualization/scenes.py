@@ -12,6 +12,8 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
+from advanced_keras._types import Tensor
+
 from ..data.digits import SIZE, load_digits
 from . import checks
 
@@ -38,7 +40,9 @@ class Scenes:
         return len(self.images)
 
 
-def load_scenes(num_train: int = 12_000, num_test: int = 2_000, seed: int = 0):
+def load_scenes(
+    num_train: int = 12_000, num_test: int = 2_000, seed: int = 0
+) -> tuple[Scenes, Scenes]:
     """Draw digits on photographs, for training and for testing.
 
     Args:
@@ -57,13 +61,14 @@ def load_scenes(num_train: int = 12_000, num_test: int = 2_000, seed: int = 0):
         [p[:, : WIDTH // 2] for p in photographs],
         [p[:, WIDTH // 2 :] for p in photographs],
     )
-    return tuple(
+    train, test = (
         _compose(digits, half, np.random.default_rng([seed, part]))
         for part, (digits, half) in enumerate(zip(parts, halves, strict=True))
     )
+    return train, test
 
 
-def colour_metric(images, share: float = 0.5) -> np.ndarray:
+def colour_metric(images: Tensor, share: float = 0.5) -> np.ndarray:
     """How the three channels vary together, mixed with the identity.
 
     A gradient times this matrix moves more along the colours that vary much, light

@@ -8,10 +8,13 @@ that has just been updated.
 from __future__ import annotations
 
 import numbers
+from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
+
+from advanced_keras._types import Tensor
 
 from ..training import batch_size
 from .losses import GENERATOR_LOSSES, discriminator_loss
@@ -52,6 +55,13 @@ class GAN(keras.Model):
         TypeError: if a player is not a model.
         ValueError: if a player is not built or they don't fit together, or if another
             argument is out of range.
+
+    Example:
+        >>> from advanced_keras.gan import networks
+        >>> points = networks.build_point_generator()
+        >>> gan = GAN(points, networks.build_point_discriminator())
+        >>> tuple(gan(gan.draw(3)).shape)
+        (3, 2)
     """
 
     def __init__(
@@ -335,7 +345,7 @@ class GAN(keras.Model):
         return [v for v in self.variables if v.name == "seed_generator_state"]
 
 
-def observe(network, inputs):
+def observe(network: keras.Model, inputs: Any) -> Tensor:
     """Call a network in training mode, and forget what it would write.
 
     Batch statistics and dropout are those of training. Moving averages and the states

@@ -6,12 +6,16 @@ strided convolutions down, transposed ones up, no pooling; all but the ends norm
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import layers
 
 
-def build_point_generator(latent_dim=8, hidden=64, seed=None):
+def build_point_generator(
+    latent_dim: int = 8, hidden: int = 64, seed: int | None = None
+) -> keras.Model:
     """A generator of points: ``(batch, latent_dim)`` to ``(batch, 2)``.
 
     Args:
@@ -26,7 +30,7 @@ def build_point_generator(latent_dim=8, hidden=64, seed=None):
     return keras.Model(z, _dense(2, seeds, None)(hidden_2), name="generator")
 
 
-def build_point_discriminator(hidden=64, seed=None):
+def build_point_discriminator(hidden: int = 64, seed: int | None = None) -> keras.Model:
     """A discriminator of points: ``(batch, 2)`` to logits ``(batch, 1)``.
 
     Args:
@@ -45,13 +49,19 @@ def _dense(units, seeds, activation="relu"):
     return layers.Dense(units, activation, kernel_initializer=start)
 
 
-def build_generator(latent_dim=64, widths=(96, 32), seed=None):
+def build_generator(
+    latent_dim: int = 64, widths: Sequence[int] = (96, 32), seed: int | None = None
+) -> keras.Model:
     """The DCGAN's generator: ``(batch, latent_dim)`` to images ``(batch, 28, 28, 1)``.
 
     Args:
         latent_dim: length of z, m.
         widths: channels of the 7 x 7 and of the 14 x 14 image.
         seed: of the initial weights, an integer or a ``SeedGenerator``.
+
+    Example:
+        >>> build_generator(latent_dim=16).output_shape
+        (None, 28, 28, 1)
     """
     seeds = _seeds(seed)
     up = {"kernel_size": 4, "strides": 2, "padding": "same"}
@@ -72,7 +82,9 @@ def build_generator(latent_dim=64, widths=(96, 32), seed=None):
     return keras.Model(z, images, name="generator")
 
 
-def build_discriminator(widths=(32, 64, 128), dropout=0.2, seed=None):
+def build_discriminator(
+    widths: Sequence[int] = (32, 64, 128), dropout: float = 0.2, seed: int | None = None
+) -> keras.Model:
     """The DCGAN's discriminator: ``(batch, 28, 28, 1)`` to logits ``(batch, 1)``.
 
     Args:
@@ -80,6 +92,10 @@ def build_discriminator(widths=(32, 64, 128), dropout=0.2, seed=None):
         dropout: share of the last features that are dropped in training.
         seed: of the initial weights and the dropout, an integer or a
             ``SeedGenerator``.
+
+    Example:
+        >>> build_discriminator().output_shape
+        (None, 1)
     """
     seeds = _seeds(seed)
     images = keras.Input((28, 28, 1), name="images")

@@ -4,6 +4,11 @@ Every extractor takes images from 0 to 1 and returns a dictionary. The keys say 
 an output is for: ``style_0``, ``style_1``, ... and ``content_1``, ....
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -116,7 +121,13 @@ class VGGPreprocessing(layers.Layer):
         return images_shape
 
 
-def random_features(scales=4, filters=64, kernel_size=7, padding="reflect", seed=0):
+def random_features(
+    scales: int = 4,
+    filters: int = 64,
+    kernel_size: int = 7,
+    padding: str = "reflect",
+    seed: int = 0,
+) -> keras.Model:
     """Build an extractor with random filters at several scales; nothing is trained.
 
     A Laplacian pyramid takes the image apart into details of the size of a pixel, of
@@ -140,6 +151,11 @@ def random_features(scales=4, filters=64, kernel_size=7, padding="reflect", seed
 
     Raises:
         ValueError: for a number out of range.
+
+    Example:
+        >>> extractor = random_features(scales=2, filters=8)
+        >>> sorted(extractor(np.zeros((1, 32, 32, 3))))
+        ['content_1', 'style_0', 'style_1']
     """
     for name, value in (("scales", scales), ("filters", filters)):
         _at_least(name, value, 1)
@@ -187,8 +203,11 @@ def _fixed(layer, kernel):
 
 
 def vgg19_features(
-    weights=None, style_layers=VGG_STYLE, content_layers=VGG_CONTENT, seed=0
-):
+    weights: str | None = None,
+    style_layers: Sequence[str] = VGG_STYLE,
+    content_layers: Sequence[str] = VGG_CONTENT,
+    seed: int = 0,
+) -> keras.Model:
     """Build an extractor from VGG19, with the layers of Gatys et al. (2016).
 
     Args:
@@ -230,7 +249,7 @@ def vgg19_features(
     return _frozen(images, outputs, "vgg19_features")
 
 
-def pick(model, names):
+def pick(model: keras.Model, names: Sequence[str]) -> keras.Model:
     """Return a model that ends at several layers of another, and shares its weights.
 
     Args:
@@ -255,7 +274,7 @@ def pick(model, names):
     return keras.Model(model.inputs[0], outputs, name=f"{model.name}_picked")
 
 
-def build_extractor(source="random", **options):
+def build_extractor(source: str = "random", **options: Any) -> keras.Model:
     """Build a feature extractor: one function for all sources.
 
     Args:
@@ -267,7 +286,7 @@ def build_extractor(source="random", **options):
     Raises:
         ValueError: for an unknown source.
     """
-    builders = {"random": random_features, "vgg19": vgg19_features}
+    builders: dict[str, Callable] = {"random": random_features, "vgg19": vgg19_features}
     if source not in builders:
         raise ValueError(f"source must be 'random' or 'vgg19', got {source!r}.")
     return builders[source](**options)

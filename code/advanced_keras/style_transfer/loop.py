@@ -1,6 +1,9 @@
 """The objective, a loss over pixels, and the loop that lowers it."""
 
+from __future__ import annotations
+
 import contextlib
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -12,8 +15,13 @@ from .losses import content_loss, gram, style_loss, total_variation
 EDGE = 0.02  # pixels start this far from 0 and 1, where the sigmoid is flat
 
 
-def noise_image(shape, seed=0):
-    """Return grey noise to start from, ``shape`` is ``(1, rows, columns, 3)``."""
+def noise_image(shape: Sequence[int], seed: int | None = 0) -> np.ndarray:
+    """Return grey noise to start from, ``shape`` is ``(1, rows, columns, 3)``.
+
+    Example:
+        >>> noise_image((1, 8, 8, 3)).shape
+        (1, 8, 8, 3)
+    """
     return np.random.default_rng(seed).uniform(0.4, 0.6, shape).astype("float32")
 
 

@@ -3,6 +3,9 @@
 All are float32 of shape ``(1, rows, columns, 3)``, red, green and blue, 0 to 1.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +23,12 @@ GLASS = [
 WOOL = [(150, 30, 40), (235, 215, 170), (40, 60, 90)]
 
 
-def load_image(source, width=None, crop=None, multiple=8):
+def load_image(
+    source: str | Path,
+    width: int | None = None,
+    crop: Sequence[int] | None = None,
+    multiple: int = 8,
+) -> np.ndarray:
     """Load a photograph.
 
     Args:
@@ -91,7 +99,13 @@ def _cropped(picture, crop):
     return picture.crop((left, top, left + width, top + height))
 
 
-def draw_strokes(size=160, seed=0, count=None, length=22, width=2.2):
+def draw_strokes(
+    size: int = 160,
+    seed: int = 0,
+    count: int | None = None,
+    length: float = 22,
+    width: float = 2.2,
+) -> np.ndarray:
     """Paint short strokes along a smooth field of directions; the edges match.
 
     Args:
@@ -136,7 +150,7 @@ def _stroke(canvas, direction, y, x, colour, length, width):
         y, x = y + np.sin(angle), x + np.cos(angle)
 
 
-def draw_mosaic(size=160, seed=0, cells=16):
+def draw_mosaic(size: int = 160, seed: int = 0, cells: int = 16) -> np.ndarray:
     """Draw stained glass: the Voronoi cells of a jittered grid; the edges match.
 
     Args:
@@ -146,6 +160,10 @@ def draw_mosaic(size=160, seed=0, cells=16):
 
     Returns:
         ``(1, size, size, 3)``, float32, 0 to 1.
+
+    Example:
+        >>> draw_mosaic(size=32).shape
+        (1, 32, 32, 3)
     """
     _positive("size", size)
     _positive("cells", cells)
@@ -165,7 +183,7 @@ def draw_mosaic(size=160, seed=0, cells=16):
     return np.clip(picture, 0, 1)[None].astype("float32")
 
 
-def draw_weave(size=160, seed=0, thread=8):
+def draw_weave(size: int = 160, seed: int = 0, thread: int = 8) -> np.ndarray:
     """Draw a cloth: threads in three colours, over and under.
 
     Args:
@@ -175,6 +193,10 @@ def draw_weave(size=160, seed=0, thread=8):
 
     Returns:
         ``(1, size, size, 3)``, float32, 0 to 1.
+
+    Example:
+        >>> draw_weave(size=32).shape
+        (1, 32, 32, 3)
     """
     _positive("size", size)
     _positive("thread", thread)

@@ -79,7 +79,7 @@ class Trace:
             Bound(step.id, step.model, edge.argument, edge.tensor, edge.formal_tensor)
             for step in self.all_steps
             for edge in step.inputs
-            if edge.formal_tensor is not None
+            if step.model is not None and edge.formal_tensor is not None
         )
 
     def step(self, target: Any) -> Step:
@@ -154,8 +154,9 @@ class Trace:
                 continue
             kept.add(current)
             todo += [edge.step for edge in steps[current].inputs]
-            if through_models and steps[current].model is not None:
-                todo += inner[steps[current].model]
+            model = steps[current].model
+            if through_models and model is not None:
+                todo += inner[model]
         return self._keep(kept)
 
     def _keep(self, ids: set[str]) -> Trace:
@@ -320,6 +321,11 @@ def trace_source(source: str, namespace: Mapping[str, Any] | None = None) -> Tra
     Raises:
         TypeError: if ``source`` is not text.
         ValueError: if it makes no symbolic tensor.
+
+    Example:
+        >>> lines = "x = keras.Input((4,)); y = keras.layers.Dense(2)(x)"
+        >>> [step.layer_class for step in trace_source(lines).steps]
+        ['InputLayer', 'Dense']
     """
     if not isinstance(source, str):
         raise TypeError(f"source must be a str, got {type(source).__name__}.")
@@ -339,6 +345,11 @@ def trace_model(model: Any) -> Trace:
 
     Raises:
         TypeError: if ``model`` has no graph of layer calls.
+
+    Example:
+        >>> x = keras.Input((4,))
+        >>> trace_model(keras.Model(x, keras.layers.Dense(2)(x))).steps[-1].layer_class
+        'Dense'
     """
     if not is_graph(model):
         raise TypeError(

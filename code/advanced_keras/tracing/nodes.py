@@ -53,7 +53,7 @@ def call_of(tensor: Any) -> tuple[int, int]:
     return (id(tensor), -1) if layer is None else (id(layer), number)
 
 
-def node_of(tensor: Any):
+def node_of(tensor: Any) -> Any:
     """Keras's record of the call that made ``tensor``; None for a bare tensor."""
     layer, number, _ = history(tensor)
     return None if layer is None else layer._inbound_nodes[number]

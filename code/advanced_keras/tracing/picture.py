@@ -124,13 +124,13 @@ def step_rows(trace: Trace) -> list[tuple[str, ...]]:
             first = output.names[0] if output.names else None
             label, line = (first.label, first.line) if first else ("", step.line)
             several = f" → {output.index}" if len(step.outputs) > 1 else ""
-            cells = (shape_text(output, trace.style), output.dtype)
-            cells += (call_text(step) + several, inputs_text(trace, step))
+            size = (shape_text(output, trace.style), output.dtype)
+            cells = (*size, call_text(step) + several, inputs_text(trace, step))
             event = first.order if first else step.order
             order = (event, 0, number, output.index)
             rows.append((order, (_line(line), label, *cells)))
             for other in output.names[1:]:
-                same = (*cells[:2], f"= {first.label}", "")
+                same = (*size, f"= {label}", "")
                 order = (other.order, 1, number, 0)
                 rows.append((order, (_line(other.line), other.label, *same)))
     return [cells for _, cells in sorted(rows)]
@@ -140,7 +140,7 @@ def _line(line: int | None) -> str:
     return "" if line is None else str(line)
 
 
-def step_table(trace: Trace):
+def step_table(trace: Trace) -> display.Table:
     """Table of :func:`step_rows`; without lines and names if there are none."""
     rows, columns = step_rows(trace), COLUMNS
     keep = [i for i, _ in enumerate(columns) if i > 1 or any(row[i] for row in rows)]
@@ -154,7 +154,7 @@ def step_table(trace: Trace):
 
 def binding_rows(trace: Trace) -> list[tuple[str, ...]]:
     """One row for each argument of a call of a nested model."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for bound in trace.bindings:
         step = next(s for s in trace.all_steps if s.id == bound.step)
         if step.inside:
@@ -162,13 +162,12 @@ def binding_rows(trace: Trace) -> list[tuple[str, ...]]:
         edge = next(e for e in step.inputs if e.argument == bound.argument)
         line, formal = _line(step.line), formal_text(trace, edge)
         actual = tensor_text(trace, bound.actual)
-        rows.append(
-            (line, call_text(step), bound.argument, actual, formal, edge.formal)
-        )
+        layer = edge.formal or ""
+        rows.append((line, call_text(step), bound.argument, actual, formal, layer))
     return rows
 
 
-def binding_table(trace: Trace):
+def binding_table(trace: Trace) -> display.Table:
     """Table of :func:`binding_rows`."""
     return display.table(
         binding_rows(trace),
@@ -192,7 +191,7 @@ def model_rows(trace: Trace) -> list[tuple[str, ...]]:
     ]
 
 
-def model_table(trace: Trace):
+def model_table(trace: Trace) -> display.Table:
     """Table of :func:`model_rows`."""
     columns = ["line", "variable", "model", "inputs", "outputs"]
     code = ("variable", "inputs", "outputs")
@@ -234,9 +233,9 @@ def dot(trace: Trace, *, expand: bool = False) -> str:
     Ids: the node of step ``s3`` is ``<picture>-s3``, the edge that fills its second
     argument ``<picture>-s3-in1``; classes repeat the part after the picture's name.
     """
-    steps = trace.all_steps if expand else trace.steps
+    drawn = trace.all_steps if expand else trace.steps
     hidden = set() if trace.style.masks else trace._mask_steps()
-    steps = [step for step in steps if step.id not in hidden]
+    steps = [step for step in drawn if step.id not in hidden]
     shown = {step.id for step in steps}
     salt = repr((trace.name, trace.all_steps, trace.style, expand)).encode()
     prefix = f"trace-{hashlib.sha1(salt).hexdigest()[:8]}"

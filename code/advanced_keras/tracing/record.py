@@ -100,7 +100,7 @@ class Source:
         """Return the innermost statement at a place: the one that starts last."""
 
         def covers(node: ast.stmt) -> bool:
-            if not node.lineno <= line <= node.end_lineno:
+            if not node.lineno <= line <= (node.end_lineno or node.lineno):
                 return False
             if column is None:
                 return True
@@ -326,7 +326,7 @@ class Recorder:
 
 
 def _argument_names(code: CodeType) -> tuple[str, ...]:
-    extra = bool(code.co_flags & inspect.CO_VARARGS)
+    extra = int(bool(code.co_flags & inspect.CO_VARARGS))
     extra += bool(code.co_flags & inspect.CO_VARKEYWORDS)
     return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + extra]
 
@@ -393,7 +393,7 @@ def _attributes(node: ast.stmt | None, values: Mapping[str, Any]) -> dict[str, A
 
 def models_of(recorder: Recorder) -> list[tuple[str | None, Any, Statement]]:
     """Models that the function bound to a name, then those it only returned."""
-    found = [
+    found: list[tuple[str | None, Any, Statement]] = [
         (name, layer, statement)
         for name, layer, statement in recorder.layers
         if statement.line is not None and any(models_in(layer))

@@ -19,7 +19,7 @@ from pygments.lexers import PythonLexer
 from ..display import Picture, draw_dot
 from ..interactive import escaped, widget
 from . import picture
-from .steps import Edge, Output, Step
+from .steps import Edge, Name, Output, Step
 
 if TYPE_CHECKING:
     from . import Trace
@@ -50,7 +50,7 @@ class Tracer:
             raise ValueError(
                 f"opened must be False: {trace.name!r} has no nested model to open."
             )
-        self.graph = self.opened if opened else self.closed
+        self.graph = self.opened if opened and self.opened else self.closed
 
     def _opened(self) -> Picture | None:
         """The graph with the insides of nested models, if there are any."""
@@ -200,13 +200,16 @@ def source_html(trace: Trace) -> str:
 def _docstring_lines(source: str) -> range:
     """Lines of the docstring of a function: it says nothing about its tensors."""
     try:
-        function = ast.parse(source).body[0]
-        first = function.body[0]
-    except (SyntaxError, AttributeError, IndexError, TypeError):
+        parsed = ast.parse(source)
+    except SyntaxError:
+        return range(0)
+    function = parsed.body[0] if parsed.body else parsed
+    if not isinstance(function, (ast.FunctionDef, ast.ClassDef)):
         return range(0)
     if ast.get_docstring(function) is None:
         return range(0)
-    return range(first.lineno, first.end_lineno + 1)
+    first = function.body[0]
+    return range(first.lineno, (first.end_lineno or first.lineno) + 1)
 
 
 def _steps_by_line(trace: Trace) -> dict[int, list[str]]:
@@ -214,7 +217,8 @@ def _steps_by_line(trace: Trace) -> dict[int, list[str]]:
     found: dict[int, list[str]] = {}
     for step in steps_of(trace):
         names = [name for output in step.outputs for name in output.names]
-        for at in [step, *names]:  # the call, and the lines that named its tensors
+        places: list[Step | Name] = [step, *names]
+        for at in places:  # the call, and the lines that named its tensors
             if at.line is None or step.inside:
                 continue
             for line in range(at.line, at.line + at.source.count("\n") + 1):

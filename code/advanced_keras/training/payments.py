@@ -39,6 +39,11 @@ def make_payments(count: int, seed: int, fraud: float = 0.015) -> Payments:
 
     Raises:
         ValueError: if ``count`` isn't positive or ``fraud`` isn't between 0 and 1.
+
+    Example:
+        >>> payments = make_payments(100, seed=0)
+        >>> payments.x.shape, payments.y.shape
+        ((100, 6), (100,))
     """
     if count < 1:
         raise ValueError(f"count must be positive, got {count!r}.")

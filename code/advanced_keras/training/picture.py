@@ -6,7 +6,7 @@ import math
 import re
 import textwrap
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -60,8 +60,12 @@ def in_words(name: str, products: list[Product]) -> str:
     first = products[0]
     if len(products) == 1 and first.path == name:
         return f"{name} {_one(first)}"
-    if all(each.value is not None for each in products):
-        inner = [f"{_key(each)} {number(each.value)}" for each in products]
+    values = [each.value for each in products if each.value is not None]
+    if len(values) == len(products):
+        inner = [
+            f"{_key(each)} {number(value)}"
+            for each, value in zip(products, values, strict=True)
+        ]
         return f"{name}: {', '.join(inner)}"
     if len(products) <= 3 and all(each.kind == "tensor" for each in products):
         return f"{name} {', '.join(_one(each) for each in products)}"
@@ -82,7 +86,7 @@ def _one(product: Product) -> str:
         return f"= {number(product.value)}"
     if product.kind == "object":
         return f"({product.dtype})"
-    return str(tuple(product.shape))
+    return str(product.shape)
 
 
 def _key(product: Product) -> str:
@@ -151,8 +155,8 @@ def _wrap(text: str, width: int, margin: str) -> list[str]:
     parts = [p.replace("(", "(\0 ", 1) if len(p) > room else p for p in text.split()]
     parts = " ".join(parts).split(" ")
     parts = [p.replace(".", ".\0 ") if len(p) > room else p for p in parts]
-    style = {"initial_indent": margin, "subsequent_indent": margin + "  "}
-    lines = textwrap.wrap(" ".join(parts), width, **style)
+    text, deeper = " ".join(parts), margin + "  "
+    lines = textwrap.wrap(text, width, initial_indent=margin, subsequent_indent=deeper)
     return [line.replace("\0 ", "").replace("\0", "") for line in lines]
 
 
@@ -353,5 +357,10 @@ def _rule(axes: Axes, y: float, width: float) -> None:
 
 
 def _text(axes: Axes, x: float, y: float, text: str, **style) -> None:
-    usual = {"size": TEXT, "family": SANS, "color": INK, "va": "center_baseline"}
+    usual: dict[str, Any] = {
+        "size": TEXT,
+        "family": SANS,
+        "color": INK,
+        "va": "center_baseline",
+    }
     axes.text(x, y, text, **(usual | style))

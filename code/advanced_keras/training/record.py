@@ -204,6 +204,14 @@ def record_step(
             if a variable is in two groups, if there is no source text, if ``restore``
             is set and the step made new variables, if no line that ran has a statement
             of ``maths`` or one has two, or if ``anchor`` has other characters.
+
+    Example:
+        >>> line = keras.layers.Dense(1, name="line")
+        >>> model = keras.Sequential([keras.Input((2,)), line], name="model")
+        >>> model.compile("sgd", "mse")
+        >>> record = record_step(model, (np.ones((4, 2)), np.ones((4, 1))))
+        >>> record.changed("weights")
+        ('model/line/kernel', 'model/line/bias')
     """
     _check_anchor(anchor)
     _check_maths(maths)

@@ -78,8 +78,8 @@ class _Frame:
     source: Source
     function: str
     depth: int
-    node: ast.stmt | None = None
-    event: Event | None = None
+    node: ast.stmt = field(init=False)
+    event: Event = field(init=False)
     returning: Event | None = None
     values: dict[str, Any] = field(default_factory=dict)
     made: dict[str, list[str]] = field(default_factory=dict)
@@ -164,7 +164,7 @@ class Recorder:
             del self._frames[frame]
         return self._on_event
 
-    def _open(self, state: _Frame, node: ast.stmt | None, kind: str) -> None:
+    def _open(self, state: _Frame, node: ast.stmt, kind: str) -> None:
         line = state.source.within(node.lineno)
         place = f"{state.function}:{line}" + ("/" + kind) * (kind in ("call", "exit"))
         self._counts[place] += 1
@@ -340,7 +340,7 @@ def _eager() -> Iterator[None]:
         tf.config.run_functions_eagerly(before)
 
 
-def _definition(source: Source, code: CodeType) -> ast.stmt:
+def _definition(source: Source, code: CodeType) -> ast.FunctionDef:
     """The ``def`` of a function; a decorator stands on an earlier line."""
     found = [
         node
@@ -356,9 +356,9 @@ def _lines(source: Source, node: ast.FunctionDef) -> tuple[tuple[int, str], ...]
     """Numbers and texts of a function's lines, dedented; of a docstring the first."""
     doc, skipped = node.body[0], range(0)
     if ast.get_docstring(node) is not None:
-        skipped = range(doc.lineno + 1, doc.end_lineno + 1)
+        skipped = range(doc.lineno + 1, _end(doc) + 1)
     found = []
-    for place in range(source.first_line, node.end_lineno + 1):
+    for place in range(source.first_line, _end(node) + 1):
         text = source.lines[place - 1].rstrip()
         margin = min(node.col_offset, len(text) - len(text.lstrip()))
         if skipped and place == doc.lineno:
@@ -371,7 +371,13 @@ def _lines(source: Source, node: ast.FunctionDef) -> tuple[tuple[int, str], ...]
 def _statement(source: Source, line: int) -> ast.stmt:
     """The statement on a line; of several on one line the first stands for all."""
     node = source.node(line, None)
+    assert node is not None, f"line {line} ran, so a statement stands on it"
     return min(_neighbours(source, node), key=lambda each: each.col_offset)
+
+
+def _end(node: ast.stmt) -> int:
+    """The last line of a statement; only one that no parser made has none."""
+    return node.end_lineno or node.lineno
 
 
 def _neighbours(source: Source, node: ast.stmt) -> list[ast.stmt]:
@@ -382,27 +388,28 @@ def _text(source: Source, node: ast.stmt) -> str:
     """The source of a statement: its head, or the line if several share it."""
     together = _neighbours(source, node)
     if len(together) > 1 and all(each.end_lineno == node.lineno for each in together):
-        end = max(each.end_col_offset for each in together)
+        end = max(each.end_col_offset or 0 for each in together)
         line = source.lines[node.lineno - 1].encode()
         return line[node.col_offset : end].decode()
     return source.statement(node.lineno, node.col_offset).text
 
 
-def _kind(node: ast.stmt | None, before: ast.stmt | None) -> str:
+def _kind(node: ast.stmt, before: ast.stmt) -> str:
     """``exit`` when a ``with`` is met again from inside: its block has ended."""
     if isinstance(node, ast.Return):
         return "return"
-    inside = node.lineno < before.lineno <= node.end_lineno
+    inside = node.lineno < before.lineno <= _end(node)
     return "exit" if isinstance(node, ast.With) and inside else "line"
 
 
 def _reads(node: ast.stmt, made: dict[str, list[str]]) -> tuple[str, ...]:
     """Ids of the products whose names a statement uses."""
-    parts = [node]
+    parts: list[ast.AST | None] = [node]
     if isinstance(node, (ast.With, ast.For, ast.While, ast.If, ast.Try)):
         parts = [getattr(node, name, None) for name in ("iter", "test")]
         parts += [item.context_expr for item in getattr(node, "items", [])]
-    names = [n.id for p in parts if p for n in ast.walk(p) if _is_load(n)]
+    walked = [n for part in parts if part for n in ast.walk(part)]
+    names = [n.id for n in walked if isinstance(n, ast.Name) and _is_load(n)]
     if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
         names.append(node.target.id)
     return tuple(each for name in dict.fromkeys(names) for each in made.get(name, ()))
@@ -413,8 +420,8 @@ def _is_data(value: Any) -> bool:
     return is_array(value) or isinstance(value, (bool, int, float))
 
 
-def _is_load(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+def _is_load(node: ast.Name) -> bool:
+    return isinstance(node.ctx, ast.Load)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -75,6 +75,13 @@ class StandardModel(StandardStep, keras.Model):
 
     Build it with ``StandardModel(inputs, outputs)``, or subclass it and override the
     step, or the method, whose line you want to change.
+
+    Example:
+        >>> x = keras.Input((2,))
+        >>> model = StandardModel(x, keras.layers.Dense(1)(x))
+        >>> model.compile("sgd", "mse")
+        >>> sorted(model.train_step((tf.ones((4, 2)), tf.ones((4, 1)))))
+        ['loss']
     """
 
 

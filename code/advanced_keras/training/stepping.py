@@ -42,7 +42,8 @@ def data_of(record: StepRecord) -> dict[str, Any]:
     products = {each.id: each for e in record.events for each in e.produces}
     runs = Counter(_place(event) for event in record.events)
     seen: Counter = Counter()
-    events, stack = [], []
+    events: list[dict[str, Any]] = []
+    stack: list[Event] = []
     after = [*(event.tapes for event in record.events[1:]), 0]
     for event, tapes in zip(record.events, after, strict=True):
         stack = stack[: event.depth]  # one event a depth: the line that called
@@ -130,7 +131,7 @@ def _row(product: Product) -> list[str]:
     shape = "" if product.shape is None else str(tuple(product.shape))
     if product.value is not None:
         size = f"= {number(product.value)}"
-    elif product.norm is not None:
+    elif product.norm is not None and product.mean is not None:
         size = f"norm {number(product.norm)}, mean {number(product.mean)}"
     else:
         size = "None" if product.kind == "none" else product.dtype

@@ -129,8 +129,8 @@ def describe(value: Any) -> dict[str, Any]:
         dtype, number = type(value).__name__, float(value)
         return {"kind": "number", "shape": (), "dtype": dtype, "value": number}
     if is_variable(value):
-        fields = {"kind": "variable", "of": path_of(value)}
-        return fields | {"shape": tuple(value.shape), "dtype": _dtype(value)}
+        fields = {"kind": "variable", "shape": tuple(value.shape)}
+        return fields | {"dtype": _dtype(value), "of": path_of(value)}
     if not is_array(value):
         return {"kind": "object", "shape": None, "dtype": type(value).__name__}
     array = numbers(value)

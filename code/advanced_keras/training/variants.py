@@ -51,6 +51,12 @@ class WeightedModel(_Variant):
     Raises:
         ValueError: if ``class_weight`` isn't a sequence of at least two finite
             numbers, none of them negative.
+
+    Example:
+        >>> x = keras.Input((2,))
+        >>> model = WeightedModel(x, keras.layers.Dense(1)(x), class_weight=(1.0, 9.0))
+        >>> model.get_config()["class_weight"]
+        (1.0, 9.0)
     """
 
     settings = ("class_weight",)
@@ -97,6 +103,12 @@ class ClippedModel(_Variant):
 
     Raises:
         ValueError: if ``max_norm`` isn't a positive number.
+
+    Example:
+        >>> x = keras.Input((2,))
+        >>> model = ClippedModel(x, keras.layers.Dense(1)(x), max_norm=0.5)
+        >>> model.get_config()["max_norm"]
+        0.5
     """
 
     settings = ("max_norm",)
@@ -144,6 +156,12 @@ class AccumulatingModel(_Variant):
 
     Raises:
         ValueError: if ``parts`` isn't a positive integer.
+
+    Example:
+        >>> x = keras.Input((2,))
+        >>> model = AccumulatingModel(x, keras.layers.Dense(1)(x), parts=4)
+        >>> model.get_config()["parts"]
+        4
     """
 
     settings = ("parts",)
@@ -189,6 +207,10 @@ def global_norm(gradients: Sequence[Any]) -> Any:
 
     Raises:
         ValueError: if there is no gradient at all.
+
+    Example:
+        >>> print(global_norm([np.array([3.0]), np.array([4.0])]).numpy())
+        5.0
     """
     dense = [keras.ops.convert_to_tensor(g) for g in gradients if g is not None]
     if not dense:

@@ -9,7 +9,8 @@ a head, V vocabulary, k beams.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -38,7 +39,12 @@ def never_written(vocab_size: int, start: int) -> np.ndarray:
 
 
 def decode_plain(
-    transformer, source, start: int, end: int, length: int, prefix=()
+    transformer: keras.Model,
+    source: Any,
+    start: int,
+    end: int,
+    length: int,
+    prefix: Sequence[int] = (),
 ) -> list[int]:
     """Decode one sentence as the course notes do: the whole model for every token.
 
@@ -106,7 +112,7 @@ build_transformer`.
                 )
         self.start, self.end, self.vocab_size = start, end, vocab_size
         self.bias = tf.constant(never_written(vocab_size, start))
-        self._graphs = {}
+        self._graphs: dict = {}
 
     def _graph(self, key, build):
         """Trace ``build`` for any batch, once; the loops need no AutoGraph."""
@@ -312,7 +318,9 @@ def _best_beams(beams: Beams, log_p, position, end: int, alpha: float):
     return new, tf.reshape(rows, [-1])
 
 
-def cross_attention(transformer, source, written, start: int) -> np.ndarray:
+def cross_attention(
+    transformer: keras.Model, source: Any, written: Any, start: int
+) -> np.ndarray:
     """Return where the decoder looked in the source for each token it wrote.
 
     Args:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from advanced_keras._types import Tensor
 from advanced_keras.translation.text import PAD
 
 
-def target_mask(y_true):
+def target_mask(y_true: Tensor) -> Tensor:
     """Return 1 where the target is a real token and 0 where it is padding.
 
     Args:
@@ -21,11 +22,15 @@ def target_mask(y_true):
 
     Returns:
         float32 `(B, T)`.
+
+    Example:
+        >>> print(target_mask(ops.array([[5, 3, 0]])).numpy())
+        [[1. 1. 0.]]
     """
     return ops.cast(ops.not_equal(y_true, PAD), "float32")
 
 
-def token_crossentropy(y_true, logits):
+def token_crossentropy(y_true: Tensor, logits: Tensor) -> Tensor:
     """Return -log p(y_t) for every position, from logits.
 
     Args:
@@ -34,12 +39,17 @@ def token_crossentropy(y_true, logits):
 
     Returns:
         float32 `(B, T)`.
+
+    Example:
+        >>> logits = ops.zeros((1, 2, 4))
+        >>> print(token_crossentropy(ops.array([[1, 0]]), logits).numpy().round(3))
+        [[1.386 1.386]]
     """
     logits = ops.cast(logits, "float32")
     return ops.sparse_categorical_crossentropy(y_true, logits, from_logits=True)
 
 
-def token_hits(y_true, logits):
+def token_hits(y_true: Tensor, logits: Tensor) -> Tensor:
     """Return 1 where the most likely token is the target, else 0.
 
     Args:
@@ -48,6 +58,11 @@ def token_hits(y_true, logits):
 
     Returns:
         float32 `(B, T)`.
+
+    Example:
+        >>> logits = ops.array([[[0.0, 1.0], [1.0, 0.0]]])
+        >>> print(token_hits(ops.array([[1, 1]]), logits).numpy())
+        [[1. 0.]]
     """
     guess = ops.cast(ops.argmax(logits, axis=-1), y_true.dtype)
     return ops.cast(ops.equal(y_true, guess), "float32")

@@ -20,6 +20,10 @@ def exact_match(references: Sequence[str], hypotheses: Sequence[str]) -> float:
 
     Raises:
         ValueError: if the two differ in length or are empty.
+
+    Example:
+        >>> exact_match(["el gato", "la casa"], ["el gato", "un gato"])
+        0.5
     """
     _check(references, hypotheses)
     pairs = zip(normalize(references), normalize(hypotheses), strict=True)
@@ -40,6 +44,10 @@ def bleu(references: Sequence[str], hypotheses: Sequence[str]) -> float:
 
     Raises:
         ValueError: if the two differ in length or are empty.
+
+    Example:
+        >>> round(bleu(["el gato es negro"], ["el gato es negro"]))
+        100
     """
     _check(references, hypotheses)
     score = sacrebleu.corpus_bleu(normalize(hypotheses), [normalize(references)])

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 import keras
 import tensorflow as tf
 
+from advanced_keras._types import Tensor
+
 PAD, UNKNOWN = 0, 1
 """Ids that `TextVectorization` reserves: padding, and any word it never saw."""
 
@@ -21,7 +23,7 @@ _OPENING, _CLOSING = "¿¡(«", "?!.,;:)»"
 
 
 @keras.saving.register_keras_serializable(package="advanced_keras")
-def standardize_text(text):
+def standardize_text(text: Tensor) -> Tensor:
     """Lower-case the text and set punctuation apart, keeping accents and ¿ ¡.
 
     ``"¿Él come?"`` becomes ``"¿ él come ?"``. Keras's own standardization lowers
@@ -32,6 +34,10 @@ def standardize_text(text):
 
     Returns:
         A string tensor of the same shape, words and marks separated by spaces.
+
+    Example:
+        >>> standardize_text(["¿Dónde está?"]).numpy()[0].decode()
+        '¿ dónde está ?'
     """
     text = tf.strings.lower(text, encoding="utf-8")
     # Keras splits at ASCII spaces only: a no-break space would glue two words.
@@ -42,7 +48,12 @@ def standardize_text(text):
 
 
 def join_tokens(tokens: Iterable[str]) -> str:
-    """Put tokens together into a sentence: ``¿ él come ?`` to ``¿él come?``."""
+    """Put tokens together into a sentence: ``¿ él come ?`` to ``¿él come?``.
+
+    Example:
+        >>> join_tokens(["¿", "él", "come", "?"])
+        '¿él come?'
+    """
     text = " ".join(tokens)
     for mark in _OPENING:
         text = text.replace(f"{mark} ", mark)
@@ -62,6 +73,10 @@ def normalize(texts: Sequence[str]) -> list[str]:
 
     Returns:
         The same sentences as :meth:`SentenceVectorization.to_text` writes them.
+
+    Example:
+        >>> normalize(["  El gato es NEGRO ."])
+        ['el gato es negro.']
     """
     standard = standardize_text(tf.constant(_composed(texts), tf.string, (len(texts),)))
     return [join_tokens(text.decode().split()) for text in standard.numpy()]
@@ -78,6 +93,10 @@ def mark(texts: Sequence[str]) -> list[str]:
 
     Raises:
         ValueError: if a sentence already contains a mark.
+
+    Example:
+        >>> mark(["el gato"])
+        ['[start] el gato [end]']
     """
     for text in texts:
         if START in text.lower() or END in text.lower():  # as they will be read
@@ -259,7 +278,9 @@ def make_vectorizations(
     return source, target
 
 
-def format_dataset(source_ids, target_ids):
+def format_dataset(
+    source_ids: Tensor, target_ids: Tensor
+) -> tuple[dict[str, Tensor], Tensor]:
     """Make a teacher-forced example: the decoder is fed what it should have said.
 
     At position t the decoder reads y_(t-1) and is asked for y_t. All of teacher
@@ -271,6 +292,12 @@ def format_dataset(source_ids, target_ids):
 
     Returns:
         `({"encoder_inputs": (B, S), "decoder_inputs": (B, T)}, targets (B, T))`.
+
+    Example:
+        >>> source, target = tf.constant([[7]]), tf.constant([[2, 5, 3]])
+        >>> features, answers = format_dataset(source, target)
+        >>> print(features["decoder_inputs"].numpy(), answers.numpy())
+        [[2 5]] [[5 3]]
     """
     features = {"encoder_inputs": source_ids, "decoder_inputs": target_ids[:, :-1]}
     return features, target_ids[:, 1:]
@@ -367,6 +394,10 @@ def keep_short(
     Returns:
         The pairs with at most ``sequence_length`` source tokens and
         ``sequence_length - 1`` target tokens.
+
+    Example:
+        >>> keep_short([("a cat", "un gato"), ("a black cat", "un gato negro")], 3)
+        [('a cat', 'un gato')]
     """
     sources, targets = _split(pairs)
     lengths = zip(_count(sources), _count(targets), strict=True)

@@ -35,8 +35,21 @@ build_transformer`.
         ValueError: if the vocabularies or lengths don't fit the model.
 
     Example:
-        >>> translator.translate(["the cat is black"])      # doctest: +SKIP
-        ['el gato es negro']
+        >>> from advanced_keras.transformer import build_transformer
+        >>> from advanced_keras.translation import make_vectorizations
+        >>> pairs = [("the cat", "el gato"), ("the house", "la casa")]
+        >>> source, target = make_vectorizations(pairs, sequence_length=4)
+        >>> transformer = build_transformer(
+        ...     sequence_length=4,
+        ...     source_vocab_size=source.vocabulary_size(),
+        ...     target_vocab_size=target.vocabulary_size(),
+        ...     embed_dim=8,
+        ...     dense_dim=8,
+        ...     num_heads=2,
+        ... ).transformer
+        >>> translator = Translator(transformer, source, target)
+        >>> len(translator.translate(["the cat"]))  # untrained: any words
+        1
     """
 
     def __init__(

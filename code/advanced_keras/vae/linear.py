@@ -21,7 +21,9 @@ from .model import GaussianVAE
 from .networks import _check_integers
 
 
-def build_linear_vae(n: int, latent_dim: int, noise=None, seed: int | None = None):
+def build_linear_vae(
+    n: int, latent_dim: int, noise: float | None = None, seed: int | None = None
+) -> GaussianVAE:
     """Return a VAE of matrices: q(z|x) = N(V x + c, D), p(x|z) = N(W z + b, noise).
 
     ``D`` is diagonal and the same for all x, as in Lucas et al. (2019).
@@ -38,6 +40,10 @@ def build_linear_vae(n: int, latent_dim: int, noise=None, seed: int | None = Non
     Raises:
         ValueError: if ``n`` or ``latent_dim`` is not a positive integer, and as
             :class:`GaussianVAE`.
+
+    Example:
+        >>> build_linear_vae(n=4, latent_dim=2).decoder.output_shape
+        (None, 4)
     """
     _check_integers(n=n, latent_dim=latent_dim)
     start = initializers(seed, keras.initializers.GlorotNormal)

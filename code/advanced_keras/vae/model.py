@@ -10,11 +10,16 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from advanced_keras._types import Tensor
+
 from ..training import StandardStep, batch_size
 from .sampling import Sampling, kl_divergence
+
+ROUNDING = 1e-6  # a grey value may miss its limit by this much
 
 
 @keras.saving.register_keras_serializable(package="advanced_keras")
@@ -44,8 +49,18 @@ class VAE(StandardStep, keras.Model):
         TypeError: if a part is not a Keras model, or ``seed`` not an integer.
         ValueError: if a part is neither functional nor sequential, the encoder does
             not return a pair that fits the decoder, or ``beta`` is not a number of
-            at least 0.
+            at least 0. ``fit``, ``evaluate`` and a step without a graph also refuse
+            arrays whose grey values are not from 0 to 1; into a dataset they don't
+            look.
+
+    Example:
+        >>> from advanced_keras.vae import build_vae
+        >>> vae = build_vae(latent_dim=2, seed=0)
+        >>> tuple(vae(ops.zeros((1, 28, 28, 1))).shape)
+        (1, 28, 28, 1)
     """
+
+    limits: tuple[float, float] | None = (0.0, 1.0)  # of what is reconstructed
 
     def __init__(self, encoder, decoder, beta=1.0, seed=None, **kwargs):
         super().__init__(**kwargs)
@@ -71,6 +86,24 @@ class VAE(StandardStep, keras.Model):
     def compute_output_shape(self, input_shape):
         """That of the images."""
         return (input_shape[0], *self.decoder.output_shape[1:])
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        """As ``keras.Model.fit``; arrays are looked at first.
+
+        Raises:
+            ValueError: if what is to be reconstructed is not from 0 to 1.
+        """
+        _check_limits(x, y, self.limits)
+        return super().fit(x, y, *args, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """As ``keras.Model.evaluate``; arrays are looked at first.
+
+        Raises:
+            ValueError: if what is to be reconstructed is not from 0 to 1.
+        """
+        _check_limits(x, y, self.limits)
+        return super().evaluate(x, y, *args, **kwargs)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Change the weights once, by one batch.
@@ -145,8 +178,9 @@ class VAE(StandardStep, keras.Model):
         """What ``fit`` hands over, as images, target and weights or None.
 
         Raises:
-            ValueError: if ``y`` does not have the shape of the images, or if
-                ``compile`` was given a loss.
+            ValueError: if ``y`` does not have the shape of the images, if
+                ``compile`` was given a loss, or, without a graph, if grey values are
+                not from 0 to 1.
         """
         images, target, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if self.loss is not None:
@@ -164,6 +198,8 @@ class VAE(StandardStep, keras.Model):
                 f"{tuple(images.shape)}; got {tuple(target.shape)}. Labels are not "
                 "needed: call fit(x)."
             )
+        given = None if target is images else target
+        _check_limits(images, given, self.limits)
         return images, target, sample_weight
 
     def get_config(self) -> dict[str, Any]:
@@ -205,6 +241,8 @@ class GaussianVAE(VAE):
         ValueError: also if ``noise`` is not None or a positive number.
     """
 
+    limits = None  # any number
+
     def __init__(self, encoder, decoder, beta=1.0, seed=None, noise=None, **kwargs):
         if noise is not None and not (_number(noise) and noise > 0):
             raise ValueError(f"noise must be None or a positive number, got {noise!r}.")
@@ -238,11 +276,29 @@ class GaussianVAE(VAE):
         return {**super().get_config(), "noise": self.noise}
 
 
-def average(each, sample_weight=None):
+def average(each: Tensor, sample_weight: Tensor | None = None) -> Tensor:
     """Mean of ``(batch,)`` over the batch, times weights if there are any."""
     if sample_weight is not None:
         each = each * ops.reshape(ops.cast(sample_weight, each.dtype), (-1,))
     return ops.mean(each)
+
+
+def _check_limits(x, y, limits) -> None:
+    """Look at what is to be reconstructed, if its numbers are there to be seen."""
+    name, values = ("x", x) if y is None else ("y", y)
+    seen = isinstance(values, np.ndarray) or (
+        tf.is_tensor(values) and hasattr(values, "numpy")
+    )
+    if limits is None or not seen or 0 in values.shape:
+        return
+    if y is not None and tuple(y.shape) != tuple(getattr(x, "shape", ())):
+        return  # labels, say: the step has a word about them
+    least, most = float(np.min(values)), float(np.max(values))
+    if not limits[0] - ROUNDING <= least <= most <= limits[1] + ROUNDING:
+        raise ValueError(
+            f"{name} must hold grey values from 0 to 1, got {least:.3g} to {most:.3g}; "
+            "divide 0 to 255 by 255, and for other numbers take GaussianVAE."
+        )
 
 
 def _number(value) -> bool:

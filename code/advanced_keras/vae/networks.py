@@ -5,6 +5,9 @@ Chapter: *VAE*. Everything convolutional is that of :mod:`advanced_keras.autoenc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import layers
 
@@ -20,8 +23,8 @@ from .model import VAE
 
 def build_encoder(
     latent_dim: int,
-    image_shape=(28, 28, 1),
-    filters=FILTERS,
+    image_shape: Sequence[int] = (28, 28, 1),
+    filters: Sequence[int] = FILTERS,
     width: int = 128,
     seed: int | None = None,
     name: str = "encoder",
@@ -60,8 +63,8 @@ def build_encoder(
 
 def build_decoder(
     latent_dim: int,
-    image_shape=(28, 28, 1),
-    filters=FILTERS,
+    image_shape: Sequence[int] = (28, 28, 1),
+    filters: Sequence[int] = FILTERS,
     width: int = 128,
     seed: int | None = None,
     name: str = "decoder",
@@ -88,7 +91,9 @@ def build_decoder(
     return keras.Model(z, logits, name=name)
 
 
-def build_vae(latent_dim: int, beta: float = 1.0, seed: int | None = None, **options):
+def build_vae(
+    latent_dim: int, beta: float = 1.0, seed: int | None = None, **options: Any
+) -> VAE:
     """Return a :class:`~advanced_keras.vae.VAE` of these two networks, not compiled.
 
     Args:
@@ -100,6 +105,11 @@ def build_vae(latent_dim: int, beta: float = 1.0, seed: int | None = None, **opt
 
     Raises:
         ValueError: as :func:`build_encoder`, or for another seed.
+
+    Example:
+        >>> vae = build_vae(latent_dim=2, seed=0)
+        >>> [tuple(each.shape) for each in vae.encoder.outputs]
+        [(None, 2), (None, 2)]
     """
     whole = isinstance(seed, int) and not isinstance(seed, bool)
     if seed is not None and not (whole and seed >= 0):

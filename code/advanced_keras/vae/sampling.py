@@ -9,6 +9,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from advanced_keras._types import Tensor
+
 
 @keras.saving.register_keras_serializable(package="advanced_keras")
 class Sampling(keras.layers.Layer):
@@ -35,6 +37,11 @@ class Sampling(keras.layers.Layer):
     Raises:
         TypeError: if ``seed`` is not None or an integer.
         ValueError: if ``inputs`` is not a pair of equal shapes.
+
+    Example:
+        >>> layer = Sampling(seed=0)
+        >>> tuple(layer([ops.zeros((3, 2)), ops.zeros((3, 2))]).shape)
+        (3, 2)
     """
 
     def __init__(self, seed: int | None = None, **kwargs):
@@ -81,7 +88,7 @@ class Sampling(keras.layers.Layer):
         return {**super().get_config(), "seed": self.seed}
 
 
-def kl_divergence(mean, log_var):
+def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
     """KL divergence of N(mean, exp(log_var)) from N(0, 1), summed over dimensions.
 
     ``1/2 sum_j (mu_j^2 + sigma_j^2 - log sigma_j^2 - 1)``: Kingma and Welling (2014),
@@ -92,11 +99,20 @@ def kl_divergence(mean, log_var):
 
     Returns:
         Nats, ``(batch,)``, never negative but for rounding.
+
+    Example:
+        >>> print(kl_divergence(ops.array([[0.0, 1.0]]), ops.zeros((1, 2))).numpy())
+        [0.5]
     """
     return ops.sum(kl_by_dimension(mean, log_var), axis=-1)
 
 
-def kl_by_dimension(mean, log_var):
-    """The terms of :func:`kl_divergence`, ``(batch, latent_dim)``, in nats."""
+def kl_by_dimension(mean: Tensor, log_var: Tensor) -> Tensor:
+    """The terms of :func:`kl_divergence`, ``(batch, latent_dim)``, in nats.
+
+    Example:
+        >>> print(kl_by_dimension(ops.array([[0.0, 1.0]]), ops.zeros((1, 2))).numpy())
+        [[0.  0.5]]
+    """
     # expm1(v) - v is exact near v = 0, where exp(v) - v - 1 cancels.
     return 0.5 * (ops.square(mean) + ops.expm1(log_var) - log_var)

@@ -6,28 +6,32 @@ Chapter: *VAE*. Everything here looks at a trained model from outside, in NumPy.
 from __future__ import annotations
 
 from statistics import NormalDist
+from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
 from ..data.digits import FONTS, JITTER, Digits, draw_digit
+from .model import VAE
 from .sampling import kl_by_dimension
 
 FACTORS = ("label", "font", *JITTER)
 """What is known of a drawn digit."""
 
 
-def encode(vae, images) -> tuple[np.ndarray, np.ndarray]:
+def encode(vae: VAE, images: Any) -> tuple[np.ndarray, np.ndarray]:
     """Mean and log variance of the codes of images, each ``(count, m)``, float64."""
     # called in pieces: predict would build a graph for each model that is looked at
     starts = range(0, len(images), 500)
     pieces = [vae.encoder(images[start : start + 500]) for start in starts]
-    return tuple(
+    mean, log_var = (
         np.concatenate(each).astype(float) for each in zip(*pieces, strict=True)
     )
+    return mean, log_var
 
 
-def log_weights(vae, images, draws: int = 16, seed: int = 0) -> np.ndarray:
+def log_weights(vae: VAE, images: Any, draws: int = 16, seed: int = 0) -> np.ndarray:
     """log p(x|z) + log p(z) - log q(z|x) for codes z drawn from q(z|x).
 
     Their mean over the draws estimates the ELBO. The logarithm of the mean of their
@@ -56,7 +60,7 @@ def log_weights(vae, images, draws: int = 16, seed: int = 0) -> np.ndarray:
     return np.stack(found)
 
 
-def active_dimensions(vae, images, least: float = 0.01) -> int:
+def active_dimensions(vae: VAE, images: Any, least: float = 0.01) -> int:
     """How many dimensions of the code depend on the image.
 
     A dimension counts if the variance of its mean over the images is at least
@@ -65,7 +69,7 @@ def active_dimensions(vae, images, least: float = 0.01) -> int:
     return int(np.sum(encode(vae, images)[0].var(axis=0) >= least))
 
 
-def kl_shares(vae, images) -> np.ndarray:
+def kl_shares(vae: VAE, images: Any) -> np.ndarray:
     """KL divergence of each dimension of the code, mean over images: ``(m,)``."""
     pair = (ops.convert_to_tensor(each) for each in encode(vae, images))
     return ops.convert_to_numpy(kl_by_dimension(*pair)).mean(axis=0)
@@ -92,7 +96,7 @@ def latent_plane(points: int) -> np.ndarray:
     return np.stack([across, up], axis=-1).reshape(-1, 2).astype("float32")
 
 
-def redraw(digits: Digits, **factors) -> Digits:
+def redraw(digits: Digits, **factors: Any) -> Digits:
     """Draw digits again, with some of their factors replaced.
 
     Args:
@@ -127,7 +131,7 @@ def factors_of(digits: Digits) -> dict[str, np.ndarray]:
     return {"label": digits.labels, "font": digits.fonts, **digits.jitter}
 
 
-def share_alone(codes, values, bins: int = 20) -> float:
+def share_alone(codes: Any, values: Any, bins: int = 20) -> float:
     """Share of the variance of codes that a factor explains by itself.
 
     The correlation ratio: the variance of the mean code given the factor, over the
@@ -139,6 +143,11 @@ def share_alone(codes, values, bins: int = 20) -> float:
         values: of the factor, ``(count,)``; integers are classes, others are cut
             into ``bins`` with equal numbers.
         bins: for values that are not integers.
+
+    Example:
+        >>> codes = np.array([0.0, 0.0, 1.0, 1.0])
+        >>> print(share_alone(codes, np.array([5, 5, 7, 7])))
+        1.0
     """
     codes, values = np.asarray(codes, float), np.asarray(values)
     if values.dtype.kind not in "iub":
@@ -151,7 +160,9 @@ def share_alone(codes, values, bins: int = 20) -> float:
     return float(1 - inside / total * freedom)
 
 
-def share_redrawn(encoder, digits: Digits, name: str, seed: int = 0) -> float:
+def share_redrawn(
+    encoder: keras.Model, digits: Digits, name: str, seed: int = 0
+) -> float:
     """Share of the variance of codes that is lost if only this factor is redrawn.
 
     Half the mean squared distance between the codes of a digit and of the same digit
@@ -188,14 +199,19 @@ def new_values(name: str, count: int, seed: int = 0) -> np.ndarray:
     return rng.integers(10 if name == "label" else len(FONTS), size=count)
 
 
-def sample_prior(vae, count: int, seed: int = 0) -> np.ndarray:
+def sample_prior(vae: VAE, count: int, seed: int = 0) -> np.ndarray:
     """New images from latent vectors drawn from N(0, 1): ``(count, ...)``."""
     latent_dim = vae.decoder.input_shape[-1]
     z = np.random.default_rng(seed).normal(size=(count, latent_dim))
     return vae.generate(z.astype("float32"))
 
 
-def interpolate(start, stop, steps: int) -> np.ndarray:
-    """Codes on the straight line from ``start`` to ``stop``: ``(steps, m)``."""
+def interpolate(start: Any, stop: Any, steps: int) -> np.ndarray:
+    """Codes on the straight line from ``start`` to ``stop``: ``(steps, m)``.
+
+    Example:
+        >>> print(interpolate(np.array([0.0]), np.array([1.0]), steps=3).ravel())
+        [0.  0.5 1. ]
+    """
     share = np.linspace(0, 1, steps)[:, None]
     return ((1 - share) * start + share * stop).astype("float32")
