@@ -16,8 +16,8 @@ import tensorflow as tf
 from keras import ops
 
 from advanced_keras._types import Tensor
-from ..progress import progress
 
+from ..progress import progress
 from . import checks
 
 EPSILON = 1e-12

@@ -7,8 +7,8 @@ import numpy as np
 from keras import layers, ops
 
 from advanced_keras._types import Tensor
-from ..progress import Progress
 
+from ..progress import Progress
 from . import checks
 from .scenes import Scenes, load_scenes
 
