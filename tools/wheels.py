@@ -45,7 +45,14 @@ def install(wheel: Path, folder: Path) -> Path:
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     bin_folder = folder / ("Scripts" if sys.platform == "win32" else "bin")
     python = bin_folder / ("python.exe" if sys.platform == "win32" else "python")
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]
     subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True)
     # A path file is not read for other path files: the checkout stays out.
     site = subprocess.run(

@@ -35,7 +35,8 @@ class ExercisesDirective(SphinxDirective):
 
 def beginning(paragraph: nodes.paragraph) -> list[nodes.Node]:
     """The nodes of a paragraph up to the end of its first sentence, or a later one."""
-    found, length = [], 0
+    found: list[nodes.Node] = []
+    length = 0
     for child in paragraph.children:
         if isinstance(child, addnodes.index | nodes.target):
             continue

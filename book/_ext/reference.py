@@ -11,6 +11,7 @@ import functools
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 from docutils import nodes
@@ -96,7 +97,8 @@ def read(app, what, name, obj, options, lines):
         lines[:] = constant(name) or lines
     lines[:] = marked_up("\n".join(lines)).split("\n")
     if what not in ("attribute", "data", "property"):  # these have no sections
-        made = Docstring(lines, SECTIONS, app, what, name, obj, options)
+        settings: Any = SECTIONS  # napoleon's own kind of settings, as it wants them
+        made = Docstring(lines, settings, app, what, name, obj, options)
         lines[:] = made.lines()
     if what in ("function", "class", "data", "exception"):
         lines += ["", " ".join([*origin(obj), *places(name)]), ""]
@@ -109,7 +111,7 @@ def constant(name: str) -> list[str]:
     for path in [folder.with_suffix(".py"), *sorted(folder.glob("*.py"))]:
         if path.exists():
             inside = path.relative_to(CODE).with_suffix("").as_posix()
-            analyzer = ModuleAnalyzer.for_file(path, inside.replace("/", "."))
+            analyzer = ModuleAnalyzer.for_file(str(path), inside.replace("/", "."))
             found = analyzer.find_attr_docs().get(("", name))
             if found:
                 return list(found)
@@ -124,7 +126,7 @@ def origin(obj) -> list[str]:
 
 def public_bases(obj) -> list[type]:
     """The bases of a class; in the place of a private one, its own."""
-    found = []
+    found: list[type] = []
     for base in getattr(obj, "__bases__", ()):
         private = base.__name__.startswith("_")
         found += public_bases(base) if private else [base]
@@ -253,7 +255,8 @@ def in_order() -> list[str]:
 @functools.cache
 def chapters_of() -> dict[tuple[str, str], list[str]]:
     """For each public name, by module, the chapters that import it or show it."""
-    uses, found = chapter_uses(), {}
+    uses = chapter_uses()
+    found: dict[tuple[str, str], list[str]] = {}
     for chapter in filter(uses.get, in_order()):
         for module, name in sorted(uses[chapter]):
             places = found.setdefault((page_of(module), name), [])

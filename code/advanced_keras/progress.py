@@ -19,7 +19,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from numbers import Real
 from typing import Any
 
@@ -157,7 +157,7 @@ def progress(
             "numbers must be a function without arguments, got "
             f"{type(numbers).__name__}."
         )
-    if total is None and hasattr(iterable, "__len__"):
+    if total is None and isinstance(iterable, Sized):
         total = len(iterable) or None
     return _behind(Bar(label, total), iterable, numbers)
 
@@ -196,6 +196,8 @@ class Progress(keras.callbacks.Callback):
     def __init__(self, label: str = "training"):
         super().__init__()
         self.bar = Bar(label, after=0)
+        self._epoch: int | None = None
+        self._start = 0
         if self.bar.watched:  # Keras looks whether there is a hook, not what it does
             self.on_train_batch_end = self._after_batch
 
@@ -225,11 +227,12 @@ class Progress(keras.callbacks.Callback):
     def _after_batch(self, batch, logs=None):
         steps = self.params.get("steps")
         within = batch + 1 if steps else 0
-        self._move((self._epoch - self._start) * (steps or 1) + within, logs)
+        before = (self._epoch or 0) - self._start
+        self._move(before * (steps or 1) + within, logs)
 
     def _move(self, done, logs):
         epochs = self.params.get("epochs") or 1
-        note = f"epoch {self._epoch + 1} of {epochs}" if epochs > 1 else ""
+        note = f"epoch {(self._epoch or 0) + 1} of {epochs}" if epochs > 1 else ""
         losses = {n: v for n, v in (logs or {}).items() if n.endswith("loss")}
         self.bar.move(done, note, **{n.replace("_", " "): losses[n] for n in losses})
 
@@ -300,7 +303,7 @@ class _Notebook:
     one after the other share an output.
     """
 
-    spare: tuple[str, Any] | None = None
+    spare: tuple[Any, Any] | None = None
 
     def __init__(self, shell):
         self.shell, self.cell, self.handle, self._ended = shell, None, None, None

@@ -61,7 +61,8 @@ class Tracer:
 
     def printed(self) -> Picture:
         """The graph on paper: a chain that is higher than a page in columns."""
-        height = float(re.search(r'height="([\d.]+)pt"', self.graph.svg)[1])
+        size = re.search(r'height="([\d.]+)pt"', self.graph.svg)
+        height = float(size[1]) if size else 0.0
         if height <= TALLEST or self.graph is self.opened:
             return self.graph
         columns = picture.folded(self.trace, math.ceil(height / TALLEST))

@@ -200,7 +200,8 @@ def printed_table(record: StepRecord) -> Table:
     """
     if not record.maths:
         return table_of(record, silent=False)
-    rows, function = [], None
+    rows: list[tuple] = []
+    function = None
     for event in record.events:
         if event.kind == "call":
             function = None  # its name stands above each run
