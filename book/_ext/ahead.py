@@ -12,16 +12,15 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import tempfile
 from pathlib import Path, PurePath
 
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
-from jupyter_cache.executors.utils import single_nb_execution
 from myst_nb.core.read import create_nb_reader
 from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.util import logging
 
+from apart import run
 from fresh import is_chapter
 from house import recorded
 
@@ -53,16 +52,6 @@ def longest_first(docnames) -> list[str]:
     """Chapters by their recorded time; unknown ones first, for they may be long."""
     times = recorded()
     return sorted(docnames, key=lambda d: (-times.get(Path(d).name, 1e9), d))
-
-
-def run(job):
-    """Run one notebook in an empty folder; in a process of its own."""
-    docname, notebook, timeout = job
-    with tempfile.TemporaryDirectory() as folder:
-        result = single_nb_execution(
-            notebook, cwd=folder, timeout=timeout, allow_errors=False
-        )
-    return docname, result.nb, result.time, result.exc_string
 
 
 def _run_ahead(app, env, docnames):
