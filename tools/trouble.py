@@ -93,9 +93,12 @@ def free_memory():
     """Bytes that a new program may use, or None where the system does not say."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
-            free = int(re.search(r"MemAvailable:\s+(\d+)", file.read())[1]) * 1024
-    except (OSError, TypeError):  # not Linux
+            found = re.search(r"MemAvailable:\s+(\d+)", file.read())
+    except OSError:  # not Linux
         return None
+    if not found:
+        return None
+    free = int(found[1]) * 1024
     try:  # a container may have less than its machine
         with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
             limit = int(file.read())

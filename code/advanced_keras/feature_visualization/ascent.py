@@ -226,7 +226,7 @@ class Ascent:
             grey = 0.5 + 0.05 * rng.normal(size=(1, size, size, self.channels))
             start = np.repeat(np.clip(grey, 0, 1), len(filters), axis=0)
         images = tf.constant(self._fitting(start, len(filters)), tf.float32)
-        history = []
+        history: list[np.ndarray] = []
         bar = progress(
             range(steps), "climbing", numbers=lambda: {"utility": history[-1].mean()}
         )
