@@ -6,6 +6,7 @@ networks here are small and not trained, or trained for seconds.
 """
 
 import functools
+import sys
 
 import keras
 import numpy as np
@@ -868,3 +869,9 @@ def test_backgrounds_of_training_and_testing_come_from_different_halves():
 def test_bad_share_of_colours():
     with pytest.raises(ValueError, match="share must be from 0 to 1, got 2"):
         colour_metric(uniform(2, 3, 3, 3), share=2)
+
+
+def test_scenes_without_scikit_learn_say_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(ImportError, match="pip install scikit-learn"):
+        load_scenes(4, 2, seed=91)

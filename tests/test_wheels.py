@@ -39,19 +39,29 @@ def test_two_builds_are_the_same_bytes(built, tmp_path):
     assert wheels.build(tmp_path).read_bytes() == built.read_bytes()
 
 
-def test_every_module_is_imported_and_a_widget_finds_its_scripts(python, tmp_path):
+def test_every_module_is_imported_and_a_widget_finds_its_scripts(
+    built, python, tmp_path
+):
     code = """
 from advanced_keras.tracing import trace_source
 x = trace_source("x = keras.Input((3,)); y = keras.layers.Dense(2)(x)")
 print("<script" in x.tracer().html(), "<style" in x.tracer().html())
 """
-    assert wheels.run(python, wheels.IMPORTS + code, tmp_path) == "True True\n"
+    code = wheels.without_strangers(wheels.IMPORTS + code, built)
+    assert wheels.run(python, code, tmp_path) == "True True\n"
 
 
-def test_the_first_example_prints_what_it_says(python, tmp_path):
+def test_only_what_pip_installs_with_the_wheel_is_found(built, python, tmp_path):
+    assert {"keras", "tensorflow", "numpy", "sacrebleu"} <= wheels.required(built)
+    assert not {"scikit-learn", "pytest", "sphinx"} & wheels.required(built)
+    with pytest.raises(RuntimeError, match="No module named 'sklearn'"):
+        wheels.run(python, wheels.without_strangers("import sklearn", built), tmp_path)
+
+
+def test_the_first_example_prints_what_it_says(built, python, tmp_path):
     code = wheels.examples((ROOT / "README.md").read_text(encoding="utf-8"))
     assert len(code) == 1
-    printed = wheels.run(python, code[0], tmp_path)
+    printed = wheels.run(python, wheels.without_strangers(code[0], built), tmp_path)
     assert f"# {printed.strip()}\n" in code[0]
 
 

@@ -94,9 +94,9 @@ def free_memory():
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             found = re.search(r"MemAvailable:\s+(\d+)", file.read())
-    except OSError:
-        found = None
-    if not found:  # not Linux
+    except OSError:  # not Linux
+        return None
+    if not found:
         return None
     free = int(found[1]) * 1024
     try:  # a container may have less than its machine

@@ -7,16 +7,31 @@ leaves the wheel in FOLDER. The environment it is tried in is made for that and 
 away: the wheel, and by a path file the packages of the lock, but not the checkout.
 """
 
+import contextlib
 import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
+import zipfile
+from email import message_from_bytes
+from importlib import metadata
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "code" / "advanced_keras"
+ABSENT = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name in NAMES:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+"""
 IMPORTS = """
 import pathlib, pkgutil, sys
 import advanced_keras
@@ -45,15 +60,8 @@ def install(wheel: Path, folder: Path) -> Path:
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     bin_folder = folder / ("Scripts" if sys.platform == "win32" else "bin")
     python = bin_folder / ("python.exe" if sys.platform == "win32" else "python")
-    pip = [
-        str(python),
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-    ]
-    subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True)
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--disable-pip-version-check", str(wheel)], check=True)
     # A path file is not read for other path files: the checkout stays out.
     site = subprocess.run(
         [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
@@ -64,6 +72,34 @@ def install(wheel: Path, folder: Path) -> Path:
     lines = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     (Path(site) / "locked.pth").write_text("\n".join(sorted(lines)))
     return python
+
+
+def required(wheel: Path) -> set[str]:
+    """The distributions that pip installs with a wheel, by their normal names."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [n for n in archive.namelist() if n.endswith("dist-info/METADATA")]
+        waiting = message_from_bytes(archive.read(name)).get_all("Requires-Dist", [])
+    found: set[str] = set()
+    while waiting:
+        need = Requirement(waiting.pop())
+        here = canonicalize_name(need.name)
+        if here in found or (need.marker and not need.marker.evaluate({"extra": ""})):
+            continue
+        found.add(here)
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            waiting += metadata.requires(here) or []
+    return found
+
+
+def without_strangers(code: str, wheel: Path) -> str:
+    """Code that finds only what pip installs with the wheel, not the whole lock."""
+    ours = required(wheel) | {"advanced-keras"}
+    names = {
+        module
+        for module, distributions in metadata.packages_distributions().items()
+        if not ours & {canonicalize_name(each) for each in distributions}
+    }
+    return f"NAMES = {sorted(names)!r}\n{ABSENT}\n{code}"
 
 
 def examples(text: str) -> list[str]:
@@ -93,9 +129,9 @@ def main() -> int:
     away = Path(tempfile.mkdtemp())
     try:
         python = install(wheel, away / "environment")
-        run(python, IMPORTS, away)
+        run(python, without_strangers(IMPORTS, wheel), away)
         for code in examples((ROOT / "README.md").read_text(encoding="utf-8")):
-            print(run(python, code, away), end="")
+            print(run(python, without_strangers(code, wheel), away), end="")
     finally:
         shutil.rmtree(away, ignore_errors=True)
     print(f"{wheel} was installed and used")

@@ -203,13 +203,13 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Open the bar."""
-        self._epoch, self._start = None, 0
+        self._epoch = self._start = -1
         self.bar.total = None
         self.bar.__enter__()
 
     def on_epoch_begin(self, epoch, logs=None):
         """Learn where ``fit`` stands, and, in the first epoch, where it began."""
-        if self._epoch is None:
+        if self._epoch < 0:
             self._start = epoch
         self._epoch = epoch
         epochs, steps = self.params.get("epochs"), self.params.get("steps")
@@ -306,10 +306,10 @@ class _Notebook:
     spare: tuple[Any, Any] | None = None
 
     def __init__(self, shell):
-        self.shell, self.cell, self.handle, self._ended = shell, None, None, None
+        self.shell, self.cell, self.handle, self._ended = shell, "", None, None
 
     def open(self, close):
-        self.cell = self.shell.kernel.get_parent("shell")["header"]["msg_id"]
+        self.cell = str(self.shell.kernel.get_parent("shell")["header"]["msg_id"])
         # ``fit`` tells its callbacks nothing when it is interrupted: the cell does
         self._ended = lambda *_: close()
         self.shell.events.register("post_run_cell", self._ended)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_sample_image
 
 from advanced_keras._types import Tensor
 
@@ -54,6 +53,7 @@ def load_scenes(
 
     Raises:
         ValueError: as :func:`advanced_keras.data.digits.load_digits`.
+        ImportError: if scikit-learn is not installed.
     """
     parts = load_digits("drawn", num_train, num_test, seed)
     photographs = [_photograph(name) for name in PHOTOGRAPHS]
@@ -101,6 +101,13 @@ def colour_metric(images: Tensor, share: float = 0.5) -> np.ndarray:
 
 def _photograph(name: str) -> np.ndarray:
     """``(HEIGHT, WIDTH, 3)``, float32 from 0 to 1."""
+    try:
+        from sklearn.datasets import load_sample_image
+    except ImportError as error:
+        raise ImportError(
+            "the photographs of the scenes come with scikit-learn, which is not "
+            "installed: run pip install scikit-learn."
+        ) from error
     picture = Image.fromarray(load_sample_image(name))
     small = picture.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
     return np.asarray(small, "float32") / 255
