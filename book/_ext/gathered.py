@@ -115,6 +115,27 @@ class FillExercises(SphinxPostTransform):
             node.replace_self(parts)
 
 
+class PrintedNumbers(SphinxPostTransform):
+    """On paper, the number of an exercise in another chapter.
+
+    Sphinx-exercise leaves the number to LaTeX there, which does not know it.
+    """
+
+    default_priority = 23  # after sphinx-exercise
+    formats = ("latex",)
+
+    def run(self, **kwargs):
+        registry = getattr(self.env, "sphinx_exercise_registry", {})
+        for node in list(self.document.findall(addnodes.number_reference)):
+            label = node.get("refuri", "").rpartition("#")[2]
+            if label in registry and is_exercise_node(registry[label]["node"]):
+                known = self.env.toc_fignumbers[registry[label]["docname"]]
+                number = ".".join(map(str, known["exercise"][label]))
+                words = self.config.numfig_format["exercise"] % number
+                link = rf"\hyperref[exercise:{label}]{{{words}}}"
+                node.replace_self(nodes.raw("", link, format="latex"))
+
+
 class IndexedRole(SphinxRole):
     """``{indexed}`entry```: an entry of the index, and no text.
 
@@ -173,6 +194,7 @@ def setup(app):
     app.add_role("indexed", IndexedRole())
     app.add_role("checked", CheckedRole())
     app.add_post_transform(FillExercises)
+    app.add_post_transform(PrintedNumbers)
     app.connect("doctree-read", collect)
     app.connect("env-purge-doc", purge)
     app.connect("env-updated", _again)

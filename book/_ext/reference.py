@@ -35,6 +35,7 @@ KERAS_OWN = frozenset(
     "get_build_config build_from_config get_compile_config compile_from_config "
     "save_own_variables load_own_variables".split()
 )
+PLACES = "Chapters:"
 MANY = 5  # chapters; what more of them use is used nearly everywhere
 LETTER = re.compile(r"^( +[\w*, ]+: )(?=[A-Za-z]{1,3}[.)](?:\s|$))", re.MULTILINE)
 SECTIONS = Config(
@@ -94,14 +95,14 @@ def read(app, what, name, obj, options, lines):
     if what == "module":
         lines[:] = without_chapter(lines)
     if what == "data":
-        lines[:] = constant(name) or lines
+        lines[:] = constant(name)
     lines[:] = marked_up("\n".join(lines)).split("\n")
     if what not in ("attribute", "data", "property"):  # these have no sections
         settings: Any = SECTIONS  # napoleon's own kind of settings, as it wants them
         made = Docstring(lines, settings, app, what, name, obj, options)
         lines[:] = made.lines()
     if what in ("function", "class", "data", "exception"):
-        lines += ["", " ".join([*origin(obj), *places(name)]), ""]
+        lines += ["", *origin(obj), "", *places(name), ""]
 
 
 def constant(name: str) -> list[str]:
@@ -147,7 +148,7 @@ def places(name: str) -> list[str]:
     found = chapters_of().get((module, name), [])
     if not 0 < len(found) <= MANY:
         return []
-    return ["Chapters: " + ", ".join(f":doc:`/book/{c}`" for c in found) + "."]
+    return [f"{PLACES} " + ", ".join(f":doc:`/book/{c}`" for c in found) + "."]
 
 
 def sign(app, what, name, obj, options, signature, returned):
@@ -161,14 +162,9 @@ def sign(app, what, name, obj, options, signature, returned):
 
 
 def skip(app, what, name, obj, skipped, options):
-    """Leave out what every layer has, and fields that say only which they are.
-
-    A constant is in, wherever in a package its description stands.
-    """
+    """Leave out what every layer has, and fields that say only which they are."""
     alias = str(getattr(obj, "__doc__", "")).startswith("Alias for field number")
-    if name in KERAS_OWN or alias:
-        return True
-    return False if what == "module" and name.isupper() and name[0] != "_" else None
+    return True if name in KERAS_OWN or alias else None
 
 
 def resolve(app, env, node, contnode):
@@ -293,7 +289,10 @@ class ShortIndex(SphinxTransform):
 
 
 class PrintedReference(SphinxPostTransform):
-    """On paper the reference is small, and has of members the names only."""
+    """On paper the reference is small, and has of members the names only.
+
+    The chapters stand at the head of each module.
+    """
 
     default_priority = 7
     formats = ("latex",)
@@ -303,6 +302,9 @@ class PrintedReference(SphinxPostTransform):
             if file["docname"].startswith("book/api/"):
                 for content in list(file.findall(addnodes.desc_content)):
                     name_members(content)
+                for line in list(file.findall(nodes.paragraph)):
+                    if line.astext().startswith(PLACES):  # as at the top of the page
+                        line.parent.remove(line)
                 file.insert(0, nodes.raw("", SMALL, format="latex"))
                 file.append(nodes.raw("", r"\endgroup", format="latex"))
 

@@ -22,7 +22,8 @@ def soups():
 
 def test_every_page_of_the_contents_was_built():
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    files = [c["file"] for part in toc["parts"] for c in part["chapters"]]
+    chapters = [c for part in toc["parts"] for c in part["chapters"]]
+    files = [e["file"] for c in chapters for e in [c, *c.get("sections", [])]]
     assert {HTML / f"{f}.html" for f in [toc["root"], *files]} == set(PAGES)
     assert (HTML / "index.html").exists()
 
