@@ -152,6 +152,17 @@ def size(drawn):
     return float(width), float(height)
 
 
+def middles(drawn):
+    """The middle of each box, in the order of the steps."""
+    found = {}
+    for box in BeautifulSoup(drawn.svg, "html.parser").select("g.step"):
+        numbers = list(map(float, re.findall(r"-?[\d.]+", box.path["d"])))
+        ends = [(min(each), max(each)) for each in (numbers[::2], numbers[1::2])]
+        place = tuple(round(sum(pair) / 2) for pair in ends)
+        found[int(box["id"].rpartition("-s")[2])] = place
+    return [found[number] for number in sorted(found)]
+
+
 def test_on_paper_a_long_chain_stands_in_columns():
     def chain():
         x = first = keras.Input((4,), name="x")
@@ -167,6 +178,12 @@ def test_on_paper_a_long_chain_stands_in_columns():
         for d in (drawn.closed, drawn.printed())
     ]
     assert steps == [13, 13]
+    places = middles(drawn.printed())
+    left, right = places[:7], places[7:]
+    assert len({x for x, _ in left}) == len({x for x, _ in right}) == 1
+    assert left[0][0] < right[0][0] and left[0][1] == right[0][1]
+    for column in (left, right):
+        assert [y for _, y in column] == sorted(y for _, y in column)
     paper = base64.b64decode(drawn._repr_mimebundle_()["application/pdf"])
     assert float(PdfReader(io.BytesIO(paper)).pages[0].mediabox.height) == tall
 

@@ -152,7 +152,8 @@ def test_every_step_is_shown_and_fits_a_phone(chapter, browser):
             panel = page.locator("ak-stepper .ak-panel").first.inner_text()
             for change in event["changes"]:
                 assert f"Changes {change['group']}" in panel
-                assert f"{change['text']}, together by {change['norm']}" in panel
+                assert f"{change['text']}; the norm of all" in panel
+                assert f"these changes is {change['norm']}" in panel
             for row in event["makes"]:
                 assert all(text in panel for text in row)
             view = page.evaluate(

@@ -53,7 +53,7 @@
       this.live.setAttribute("aria-label", `The step ${this.step}, line by line`);
       const columns = node("div", "ak-columns");
       columns.append(this.buildCode(), this.buildPanel());
-      this.live.append(this.buildControls(), columns, this.buildVoice());
+      this.live.append(this.buildControls(), columns, this.buildKey(), this.buildVoice());
       this.prepend(this.live);
       this.dataset.live = "";
       this.live.addEventListener("keydown", (event) => this.onKey(event));
@@ -162,6 +162,16 @@
       this.panel.setAttribute("role", "group");
       this.panel.setAttribute("aria-label", "What the line did");
       return this.panel;
+    }
+
+    /* What the marks in the code mean, of those that there are. */
+    buildKey() {
+      const key = node("p", "ak-key");
+      const add = (name, words) => key.append(node("span", name, ""), ` ${words} `);
+      add("ak-key-now", "the line of this step");
+      if (this.events.some((event) => event.callers.length)) add("ak-key-waits", "a line that waits for a call to return");
+      if (this.events.some((event) => event.taped)) add("ak-key-tape", "lines that a tape records");
+      return key;
     }
 
     buildVoice() {
@@ -292,7 +302,7 @@
     fillChange({ group, color, text, norm, variables }) {
       const head = this.add("p", "ak-head ak-change", `Changes ${group}`);
       if (color) head.style.setProperty("--tint", color);
-      this.add("p", "ak-sum", `${text}, together by ${norm}`);
+      this.add("p", "ak-sum", `${text}; the norm of all these changes is ${norm}`);
       this.panel.append(tableOf(variables, `Changed in ${group}`));
     }
 
