@@ -571,7 +571,7 @@ def test_bad_input_of_functions():
         batch_size([None])
     with pytest.raises(ValueError, match="gradients must hold at least one tensor"):
         global_norm([None, None])
-    with pytest.raises(ValueError, match="count must be positive"):
+    with pytest.raises(ValueError, match="count must be an integer of at least 1"):
         make_payments(0, 0)
     with pytest.raises(ValueError, match=r"between 0 and 1, got 1\.5"):
         make_payments(5, 0, fraud=1.5)

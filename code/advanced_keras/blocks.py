@@ -247,6 +247,7 @@ def build_stack(
         >>> [block.name for block in blocks_of(stack)]
         ['block_1', 'block_2']
     """
+    _positive_int("length", length)
     vocabulary = _positive_int("symbols", symbols) + 1
     tokens = keras.Input((length,), dtype="int64", name="tokens")
     embedding = PositionalEmbedding(length, vocabulary, embed_dim, name="embedding")

@@ -24,6 +24,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from advanced_keras import _checks
 from advanced_keras._types import Tensor
 
 __all__ = [
@@ -444,6 +445,7 @@ def diagnose(
     x, axis = _check_rows(x, axis)
     y = _evaluate(function, x)
     again = _evaluate(function, x)
+    _checks.positive("tolerance", tolerance)
     if y.shape != again.shape or _share(y - again, y) > tolerance:
         raise ValueError(
             "function must be deterministic, but two calls on the same x differ; "

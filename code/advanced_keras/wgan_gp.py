@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from advanced_keras import _checks
 from advanced_keras._types import Tensor
 
 from .gan import GAN, observe
@@ -178,6 +179,8 @@ class WGANGP(GAN):
         seed=0,
         **kwargs,
     ):
+        if not isinstance(critic, keras.Model):
+            raise TypeError(f"critic must be a keras.Model, got {critic!r}.")
         _check_settings(critic_updates, penalty_weight, kwargs)
         super().__init__(
             generator,
@@ -305,6 +308,7 @@ def build_critic(
         widths: channels of the 14 x 14, the 7 x 7 and the 4 x 4 image.
         seed: of the initial weights.
     """
+    _checks.widths("widths", widths, 3)
     seeds = iter(np.random.default_rng(seed).integers(0, 2**31, 4).tolist())
     h = images = keras.Input((28, 28, 1), name="images")
     for place, (filters, kernel_size) in enumerate(zip(widths, (4, 4, 3), strict=True)):
@@ -389,6 +393,8 @@ def build_line_critic(
             linear critic.
         seed: of the initial weights.
     """
+    _checks.whole("dimensions", dimensions)
+    _checks.whole("hidden", hidden, least=0)
     seeds = iter(np.random.default_rng(seed).integers(0, 2**31, 5).tolist())
     h = x = keras.Input((dimensions,), name="x")
     for _ in range(2 if hidden else 0):
@@ -459,6 +465,9 @@ def train_critic(
         learning_rate: at the start.
         seed: of the batches and of the interpolation.
     """
+    _checks.whole("steps", steps)
+    _checks.whole("batch", batch)
+    _checks.positive("learning_rate", learning_rate)
     noise = keras.random.SeedGenerator(seed)
     optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.9)
     weights = critic.trainable_variables
@@ -506,6 +515,7 @@ def measure(
     Returns:
         A :class:`Distance`. Its ``least`` is a bound for these two sets of examples.
     """
+    _checks.whole("count", count)
     noise = keras.random.SeedGenerator(seed)
     x, generated = (ops.convert_to_tensor(each, "float32") for each in (x, generated))
     real, fake = (

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from advanced_keras import _checks
+
 CONSTANT = "constant"
 BY_DATE = ("dates", "returns", "characteristics", "present")  # fields of a panel
 DESIGNS = ("linear", "nonlinear")
@@ -152,9 +154,9 @@ def simulate_panel(
     _check_whole("num_assets", num_assets, 5)
     _check_whole("num_characteristics", num_characteristics, 5)
     _check_whole("seed", seed, 0)
-    if not 0 <= missing <= 0.5:
+    if not _checks.is_real(missing) or not 0 <= missing <= 0.5:
         raise ValueError(f"missing must be from 0 to 0.5, got {missing!r}.")
-    if not noise >= 0:
+    if not _checks.is_real(noise) or not 0 <= noise < np.inf:
         raise ValueError(f"noise must be at least 0, got {noise!r}.")
     shape = num_dates, num_assets, num_characteristics
     streams = np.random.default_rng(seed).spawn(4)

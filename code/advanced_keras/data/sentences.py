@@ -20,6 +20,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from advanced_keras import _checks
+
 Pair = tuple[str, str]
 
 TATOEBA_URL = "http://storage.googleapis.com/download.tensorflow.org/data/spa-eng.zip"
@@ -801,8 +803,7 @@ def _check_whole(name: str, value: object) -> None:
 
 def _check_fractions(validation: float, test: float) -> None:
     for name, value in (("validation_fraction", validation), ("test_fraction", test)):
-        if not 0 <= value < 1:
-            raise ValueError(f"{name} must be at least 0 and below 1, got {value}")
+        _checks.share(name, value)
     if validation + test >= 1:
         raise ValueError(
             "validation_fraction + test_fraction must be below 1, "

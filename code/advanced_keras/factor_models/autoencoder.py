@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from advanced_keras import _checks
 from advanced_keras._types import Tensor
 
 from ..data.panel import Panel, _check_whole
@@ -159,6 +160,7 @@ def build_autoencoder(
         >>> [tuple(each.shape) for each in model.inputs]
         [(None, None, 4), (None, None), (None, 4)]
     """
+    _check_whole("num_characteristics", num_characteristics, 1)
     _check_factors(num_factors, num_characteristics)
     if not isinstance(hidden, (tuple, list)):
         raise TypeError(f"hidden must be a tuple of units, got {hidden!r}.")
@@ -260,6 +262,8 @@ def fit_autoencoder(
         )
     _check_whole("epochs", epochs, 1)
     _check_whole("batch_size", batch_size, 1)
+    _check_whole("patience", patience, 0)
+    _checks.positive("learning_rate", learning_rate)
     scale = 1 / np.std(train.returns[train.present])
     model = build_autoencoder(len(train.names), num_factors, hidden, l1, seed)
     steps = max(1, len(train) // batch_size)

@@ -12,6 +12,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from advanced_keras import _checks
+
 
 def build_point_generator(
     latent_dim: int = 8, hidden: int = 64, seed: int | None = None
@@ -23,6 +25,8 @@ def build_point_generator(
         hidden: units of each of the two hidden layers.
         seed: of the initial weights, an integer or a ``SeedGenerator``.
     """
+    _checks.whole("latent_dim", latent_dim)
+    _checks.whole("hidden", hidden)
     seeds = _seeds(seed)
     z = keras.Input((latent_dim,), name="z")
     hidden_1 = _dense(hidden, seeds)(z)
@@ -37,6 +41,7 @@ def build_point_discriminator(hidden: int = 64, seed: int | None = None) -> kera
         hidden: units of each of the two hidden layers.
         seed: of the initial weights, an integer or a ``SeedGenerator``.
     """
+    _checks.whole("hidden", hidden)
     seeds = _seeds(seed)
     x = keras.Input((2,), name="x")
     hidden_1 = _dense(hidden, seeds)(x)
@@ -63,6 +68,8 @@ def build_generator(
         >>> build_generator(latent_dim=16).output_shape
         (None, 28, 28, 1)
     """
+    _checks.whole("latent_dim", latent_dim)
+    _checks.widths("widths", widths, 2)
     seeds = _seeds(seed)
     up = {"kernel_size": 4, "strides": 2, "padding": "same"}
     z = keras.Input((latent_dim,), name="z")
@@ -97,6 +104,8 @@ def build_discriminator(
         >>> build_discriminator().output_shape
         (None, 1)
     """
+    _checks.widths("widths", widths, 3)
+    _checks.share("dropout", dropout)
     seeds = _seeds(seed)
     images = keras.Input((28, 28, 1), name="images")
     half = layers.LeakyReLU(0.2)(_down(widths[0], 4, seeds, "down_14")(images))

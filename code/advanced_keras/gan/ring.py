@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from advanced_keras import _checks
+
 
 @dataclass(frozen=True)
 class Ring:
@@ -29,7 +31,8 @@ class Ring:
         if isinstance(self.modes, bool) or not isinstance(self.modes, int):
             raise TypeError(f"modes must be an integer, got {self.modes!r}.")
         for name in ("modes", "radius", "spread"):
-            if not getattr(self, name) > 0:
+            value = getattr(self, name)
+            if not _checks.is_real(value) or not 0 < value < np.inf:
                 raise ValueError(
                     f"{name} must be positive, got {getattr(self, name)!r}."
                 )

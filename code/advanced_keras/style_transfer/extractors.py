@@ -162,6 +162,8 @@ def random_features(
     _at_least("kernel_size", kernel_size, 1)
     if kernel_size % 2 == 0:
         raise ValueError(f"kernel_size must be odd, got {kernel_size}.")
+    if padding not in ("reflect", "wrap"):
+        raise ValueError(f"padding must be 'reflect' or 'wrap', got {padding!r}.")
     images = keras.Input((None, None, 3), name="images")
     colours = _fixed(layers.Conv2D(3, 1, use_bias=False, name="colours"), COLOURS.T)
     rest = colours(Sides(2 ** (scales - 1), name="sides")(images))

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from advanced_keras import _checks
+
 from ..progress import Bar
 from .losses import content_loss, gram, style_loss, total_variation
 
@@ -22,6 +24,7 @@ def noise_image(shape: Sequence[int], seed: int | None = 0) -> np.ndarray:
         >>> noise_image((1, 8, 8, 3)).shape
         (1, 8, 8, 3)
     """
+    _checks.widths("shape", shape, 4)
     return np.random.default_rng(seed).uniform(0.4, 0.6, shape).astype("float32")
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from advanced_keras import _checks
+
 BUNDLED = ("china.jpg", "flower.jpg")
 PAINT = [
     (18, 38, 92), (32, 78, 150), (70, 130, 190), (160, 200, 215),
@@ -118,6 +120,10 @@ def draw_strokes(
         ``(1, size, size, 3)``, float32, 0 to 1.
     """
     _positive("size", size)
+    if count is not None:
+        _positive("count", count)
+    _checks.positive("length", length)
+    _checks.positive("width", width)
     rng = np.random.default_rng(seed)
     colours = np.array(PAINT) / 255
     direction, tone = 3 * _waves(size, seed), _ranks(_waves(size, seed + 1))

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from advanced_keras import _checks
+
 
 class Payments(NamedTuple):
     """Features ``(count, 6)``, labels ``(count,)`` (1 is fraud), amounts in euros."""
@@ -45,9 +47,8 @@ def make_payments(count: int, seed: int, fraud: float = 0.015) -> Payments:
         >>> payments.x.shape, payments.y.shape
         ((100, 6), (100,))
     """
-    if count < 1:
-        raise ValueError(f"count must be positive, got {count!r}.")
-    if not 0 < fraud < 1:
+    _checks.whole("count", count)
+    if not _checks.is_real(fraud) or not 0 < fraud < 1:
         raise ValueError(f"fraud must be between 0 and 1, got {fraud!r}.")
     rng = np.random.default_rng(seed)
     y = (rng.uniform(size=count) < fraud).astype("int32")

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 import keras
 import tensorflow as tf
 
+from advanced_keras import _checks
 from advanced_keras._types import Tensor
 
 PAD, UNKNOWN = 0, 1
@@ -141,10 +142,13 @@ class SentenceVectorization(keras.layers.TextVectorization):
         standardize=standardize_text,
         **kwargs,
     ):
-        if not isinstance(sequence_length, int) or sequence_length < 1:
+        length = sequence_length
+        if isinstance(length, bool) or not isinstance(length, int) or length < 1:
             raise ValueError(
                 f"sequence_length must be a positive integer, got {sequence_length!r}."
             )
+        if max_tokens is not None:
+            _checks.whole("max_tokens", max_tokens, least=2)
         # None: Keras pads to the longest sentence and cuts nothing. call() checks.
         kwargs["output_sequence_length"] = None
         super().__init__(max_tokens=max_tokens, standardize=standardize, **kwargs)
@@ -399,6 +403,7 @@ def keep_short(
         >>> keep_short([("a cat", "un gato"), ("a black cat", "un gato negro")], 3)
         [('a cat', 'un gato')]
     """
+    _checks.whole("sequence_length", sequence_length)
     sources, targets = _split(pairs)
     lengths = zip(_count(sources), _count(targets), strict=True)
     fits = [s <= sequence_length and t < sequence_length for s, t in lengths]

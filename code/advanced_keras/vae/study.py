@@ -12,6 +12,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from advanced_keras import _checks
+
 from ..data.digits import FONTS, JITTER, Digits, draw_digit
 from .model import VAE
 from .sampling import kl_by_dimension
@@ -213,5 +215,6 @@ def interpolate(start: Any, stop: Any, steps: int) -> np.ndarray:
         >>> print(interpolate(np.array([0.0]), np.array([1.0]), steps=3).ravel())
         [0.  0.5 1. ]
     """
+    _checks.whole("steps", steps)
     share = np.linspace(0, 1, steps)[:, None]
     return ((1 - share) * start + share * stop).astype("float32")
