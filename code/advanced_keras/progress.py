@@ -196,8 +196,7 @@ class Progress(keras.callbacks.Callback):
     def __init__(self, label: str = "training"):
         super().__init__()
         self.bar = Bar(label, after=0)
-        self._epoch: int | None = None
-        self._start = 0
+        self._epoch = self._start = -1
         if self.bar.watched:  # Keras looks whether there is a hook, not what it does
             self.on_train_batch_end = self._after_batch
 
@@ -227,12 +226,11 @@ class Progress(keras.callbacks.Callback):
     def _after_batch(self, batch, logs=None):
         steps = self.params.get("steps")
         within = batch + 1 if steps else 0
-        before = (self._epoch or 0) - self._start
-        self._move(before * (steps or 1) + within, logs)
+        self._move((self._epoch - self._start) * (steps or 1) + within, logs)
 
     def _move(self, done, logs):
         epochs = self.params.get("epochs") or 1
-        note = f"epoch {(self._epoch or 0) + 1} of {epochs}" if epochs > 1 else ""
+        note = f"epoch {self._epoch + 1} of {epochs}" if epochs > 1 else ""
         losses = {n: v for n, v in (logs or {}).items() if n.endswith("loss")}
         self.bar.move(done, note, **{n.replace("_", " "): losses[n] for n in losses})
 
