@@ -1,7 +1,10 @@
 """Chapters run side by side, before Sphinx reads them."""
 
 import json
+import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -91,3 +94,33 @@ def test_long_chapters_start_first_and_unknown_ones_before_them(monkeypatch):
     monkeypatch.setattr(ahead, "recorded", lambda: {"short": 3.0, "long": 90.0})
     names = ["book/short", "book/new", "book/long"]
     assert ahead.longest_first(names) == ["book/new", "book/long", "book/short"]
+
+
+KILLED = """
+import multiprocessing, sys, time
+sys.path.insert(0, {folder!r})
+import apart
+if __name__ == "__main__":
+    spawn = multiprocessing.get_context("spawn")
+    with spawn.Pool(1, initializer=apart.begin) as pool:
+        print(pool.apply(apart.os.getpid), flush=True)
+        pool.apply(time.sleep, [600])
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kills as Unix does")
+def test_a_worker_ends_with_a_build_that_is_killed(tmp_path):
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED.format(folder=str(ROOT / "book" / "_ext")))
+    build = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE)
+    worker = int(build.stdout.readline())
+    os.kill(worker, 0)
+    build.kill()
+    build.communicate()
+    for _ in range(100):
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    pytest.fail("the worker lives on")

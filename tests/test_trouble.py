@@ -1,7 +1,8 @@
-"""What goes wrong is met with a sentence: each failure is made, or its words are pip's.
+"""What goes wrong is met with a sentence.
 
-The words are those that pip, venv, compilers and Jupyter printed when the failure was
-made by hand: no test needs a network, or fills a disk.
+Some failures are really made: pip against a port where nobody listens, children that
+fail, a ``make`` without Python. For the others the test has words as pip, venv,
+compilers and Jupyter print them: no test needs a network, or fills a disk.
 """
 
 import builtins

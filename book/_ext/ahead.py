@@ -20,7 +20,7 @@ from myst_nb.core.read import create_nb_reader
 from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.util import logging
 
-from apart import run
+from apart import begin, run
 from fresh import is_chapter
 from house import recorded
 
@@ -67,7 +67,8 @@ def _run_ahead(app, env, docnames):
             jobs.append((docname, notebook, config.execution_timeout))
     # Whoever interrupts the build ends the workers: leaving `with` terminates them.
     if len(jobs) > 1:
-        with multiprocessing.get_context("spawn").Pool(app.config.ak_jobs) as pool:
+        spawn = multiprocessing.get_context("spawn")
+        with spawn.Pool(app.config.ak_jobs, initializer=begin) as pool:
             for result in pool.imap_unordered(run, jobs):
                 keep(cache, env, *result)
 

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import tempfile
+import threading
 
 from jupyter_cache.executors.utils import single_nb_execution
 
 
+def begin():
+    """End this process, and with it its kernel, when the build is killed."""
+
+    def watch():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def run(job):
-    """Run one notebook in an empty folder; in a process of its own."""
+    """Run one notebook in an empty folder."""
     docname, notebook, timeout = job
     with tempfile.TemporaryDirectory() as folder:
         result = single_nb_execution(
