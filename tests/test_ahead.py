@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -115,12 +116,14 @@ def test_a_worker_ends_with_a_build_that_is_killed(tmp_path):
     build = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE)
     worker = int(build.stdout.readline())
     os.kill(worker, 0)
+    build.stdout.close()
     build.kill()
-    build.communicate()
+    build.wait()
     for _ in range(100):
         try:
             os.kill(worker, 0)
         except ProcessLookupError:
             return
         time.sleep(0.1)
+    os.kill(worker, signal.SIGKILL)
     pytest.fail("the worker lives on")
