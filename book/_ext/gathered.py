@@ -37,16 +37,24 @@ def beginning(paragraph: nodes.paragraph) -> list[nodes.Node]:
     """The nodes of a paragraph up to the end of its first sentence, or a later one."""
     found, length = [], 0
     for child in paragraph.children:
-        if isinstance(child, addnodes.index | nodes.target):
+        if isinstance(child, addnodes.index | nodes.target) or is_citation(child):
             continue
         text = child.astext()
         ends = [match.end() for match in SENTENCE.finditer(text)]
         ends = [end for end in ends if length + end >= ENOUGH]
         if isinstance(child, nodes.Text) and ends:
             return [*found, nodes.Text(text[: ends[0]])]
-        found.append(child.deepcopy())
+        copy = child.deepcopy()
+        for node in copy.findall(nodes.Element):
+            node["ids"] = []  # the page of the exercise has them
+        found.append(copy)
         length += len(text)
     return found
+
+
+def is_citation(node: nodes.Node) -> bool:
+    """Whether a node is a citation, which belongs to the page of the exercise."""
+    return isinstance(node, addnodes.pending_xref) and node["refdomain"] == "cite"
 
 
 def collect(app, doctree):
@@ -186,8 +194,17 @@ def _again(app, env):
     return [d for d in env.found_docs if d.endswith("/solutions")]
 
 
+def flat_contents(app, config):
+    """Pages below a page of the back are reached from it, not from the contents.
+
+    The theme would fold them there behind a button without a name.
+    """
+    config.html_theme_options = {**config.html_theme_options, "max_navbar_depth": 1}
+
+
 def setup(app):
     """Connect to Sphinx."""
+    app.connect("config-inited", flat_contents)
     app.add_node(exercise_list)
     app.add_directive("exercises", ExercisesDirective)
     app.add_role("indexed", IndexedRole())
