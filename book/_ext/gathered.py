@@ -96,13 +96,31 @@ def to(label: str, words: str | None = None) -> addnodes.pending_xref:
     )
 
 
-def entry(label, solution, said) -> nodes.list_item:
-    """One exercise: its number, its beginning, its solution."""
+def anchor(label: str) -> str:
+    """The id of the solution of an exercise; its own has a slash, which scripts refuse.
+
+    >>> anchor("ex-gan-order")
+    'solution-gan-order'
+    """
+    return f"solution-{label.removeprefix('ex-')}"
+
+
+def entry(label, said, solution) -> nodes.list_item:
+    """One exercise: its number, its beginning, and a link to its solution."""
     line = nodes.paragraph("", "", to(label), nodes.Text(": "), *said)
-    line += nodes.Text(" ")
-    line += to(solution, "Solution")
-    line += nodes.Text(".")
+    line += [nodes.Text(" "), solution, nodes.Text(".")]
     return nodes.list_item("", line)
+
+
+class SolutionIds(SphinxPostTransform):
+    """On a page, a solution has an id by which it can be linked."""
+
+    default_priority = 24
+    formats = ("html",)
+
+    def run(self, **kwargs):
+        for node in self.document.findall(is_solution_node):
+            node["ids"].append(anchor(node["target_label"]))
 
 
 class FillExercises(SphinxPostTransform):
@@ -116,10 +134,22 @@ class FillExercises(SphinxPostTransform):
             parts = []
             for docname in contents(self.env):
                 if docname in found:
-                    rows = [entry(*row) for row in found[docname]]
+                    rows = [
+                        entry(label, said, self.link(docname, label, solution))
+                        for label, solution, said in found[docname]
+                    ]
                     parts.append(nodes.paragraph("", "", link(docname)))
                     parts.append(nodes.bullet_list("", *rows, bullet="-"))
             node.replace_self(parts)
+
+    def link(self, docname, label, solution):
+        """A link to the solution of an exercise."""
+        if self.app.builder.format != "html":
+            return to(solution, "Solution")
+        page = self.app.builder.get_relative_uri(self.env.docname, docname)
+        words = nodes.Text("Solution")
+        address = f"{page}#{anchor(label)}"
+        return nodes.reference("", "", words, internal=True, refuri=address)
 
 
 class PrintedNumbers(SphinxPostTransform):
@@ -211,7 +241,8 @@ def setup(app):
     app.add_role("checked", CheckedRole())
     app.add_post_transform(FillExercises)
     app.add_post_transform(PrintedNumbers)
+    app.add_post_transform(SolutionIds)
     app.connect("doctree-read", collect)
     app.connect("env-purge-doc", purge)
     app.connect("env-updated", _again)
-    return {"version": "1", "parallel_read_safe": False}
+    return {"version": "1", "env_version": 1, "parallel_read_safe": False}
