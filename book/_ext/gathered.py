@@ -47,6 +47,8 @@ def beginning(paragraph: nodes.paragraph) -> list[nodes.Node]:
         copy = child.deepcopy()
         for node in copy.findall(nodes.Element):
             node["ids"] = []  # the page of the exercise has them
+            if isinstance(node, addnodes.pending_xref):
+                node["refdoc"] = "book/solutions"  # its links start from there
         found.append(copy)
         length += len(text)
     return found
@@ -245,4 +247,4 @@ def setup(app):
     app.connect("doctree-read", collect)
     app.connect("env-purge-doc", purge)
     app.connect("env-updated", _again)
-    return {"version": "1", "env_version": 1, "parallel_read_safe": False}
+    return {"version": "1", "env_version": 2, "parallel_read_safe": False}
