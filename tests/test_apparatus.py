@@ -398,6 +398,15 @@ def test_an_exercise_begins_with_a_sentence_that_says_something():
     assert [n.astext() for n in gathered.beginning(text)] == [long]
 
 
+def test_the_beginning_of_an_exercise_has_no_ids_and_no_citations():
+    word = nodes.emphasis("", "loss", ids=["id4"])
+    source = addnodes.pending_xref("", nodes.Text("Who"), refdomain="cite")
+    text = nodes.paragraph("", "", nodes.Text("Write the "), word, source)
+    begin = gathered.beginning(text)
+    assert [n.astext() for n in begin] == ["Write the ", "loss"]
+    assert begin[1]["ids"] == [] and word["ids"] == ["id4"]
+
+
 def test_every_exercise_of_the_book_is_solved():
     text = "\n".join(CHAPTERS.values())
     exercises = re.findall(r"^:label: (ex-\S+)", text, flags=re.MULTILINE)

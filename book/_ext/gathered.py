@@ -38,16 +38,26 @@ def beginning(paragraph: nodes.paragraph) -> list[nodes.Node]:
     found: list[nodes.Node] = []
     length = 0
     for child in paragraph.children:
-        if isinstance(child, addnodes.index | nodes.target):
+        if isinstance(child, addnodes.index | nodes.target) or is_citation(child):
             continue
         text = child.astext()
         ends = [match.end() for match in SENTENCE.finditer(text)]
         ends = [end for end in ends if length + end >= ENOUGH]
         if isinstance(child, nodes.Text) and ends:
             return [*found, nodes.Text(text[: ends[0]])]
-        found.append(child.deepcopy())
+        copy = child.deepcopy()
+        for node in copy.findall(nodes.Element):
+            node["ids"] = []  # the page of the exercise has them
+            if isinstance(node, addnodes.pending_xref):
+                node["refdoc"] = "book/solutions"  # its links start from there
+        found.append(copy)
         length += len(text)
     return found
+
+
+def is_citation(node: nodes.Node) -> bool:
+    """Whether a node is a citation, which belongs to the page of the exercise."""
+    return isinstance(node, addnodes.pending_xref) and node["refdomain"] == "cite"
 
 
 def collect(app, doctree):
@@ -89,13 +99,31 @@ def to(label: str, words: str | None = None) -> addnodes.pending_xref:
     )
 
 
-def entry(label, solution, said) -> nodes.list_item:
-    """One exercise: its number, its beginning, its solution."""
+def anchor(label: str) -> str:
+    """The id of the solution of an exercise; its own has a slash, which scripts refuse.
+
+    >>> anchor("ex-gan-order")
+    'solution-gan-order'
+    """
+    return f"solution-{label.removeprefix('ex-')}"
+
+
+def entry(label, said, solution) -> nodes.list_item:
+    """One exercise: its number, its beginning, and a link to its solution."""
     line = nodes.paragraph("", "", to(label), nodes.Text(": "), *said)
-    line += nodes.Text(" ")
-    line += to(solution, "Solution")
-    line += nodes.Text(".")
+    line += [nodes.Text(" "), solution, nodes.Text(".")]
     return nodes.list_item("", line)
+
+
+class SolutionIds(SphinxPostTransform):
+    """On a page, a solution has an id by which it can be linked."""
+
+    default_priority = 24
+    formats = ("html",)
+
+    def run(self, **kwargs):
+        for node in self.document.findall(is_solution_node):
+            node["ids"].append(anchor(node["target_label"]))
 
 
 class FillExercises(SphinxPostTransform):
@@ -109,10 +137,22 @@ class FillExercises(SphinxPostTransform):
             parts = []
             for docname in contents(self.env):
                 if docname in found:
-                    rows = [entry(*row) for row in found[docname]]
+                    rows = [
+                        entry(label, said, self.link(docname, label, solution))
+                        for label, solution, said in found[docname]
+                    ]
                     parts.append(nodes.paragraph("", "", link(docname)))
                     parts.append(nodes.bullet_list("", *rows, bullet="-"))
             node.replace_self(parts)
+
+    def link(self, docname, label, solution):
+        """A link to the solution of an exercise."""
+        if self.app.builder.format != "html":
+            return to(solution, "Solution")
+        page = self.app.builder.get_relative_uri(self.env.docname, docname)
+        words = nodes.Text("Solution")
+        address = f"{page}#{anchor(label)}"
+        return nodes.reference("", "", words, internal=True, refuri=address)
 
 
 class PrintedNumbers(SphinxPostTransform):
@@ -187,15 +227,25 @@ def _again(app, env):
     return [d for d in env.found_docs if d.endswith("/solutions")]
 
 
+def flat_contents(app, config):
+    """Pages below a page of the back are reached from it, not from the contents.
+
+    The theme would fold them there behind a button without a name.
+    """
+    config.html_theme_options = {**config.html_theme_options, "max_navbar_depth": 1}
+
+
 def setup(app):
     """Connect to Sphinx."""
+    app.connect("config-inited", flat_contents)
     app.add_node(exercise_list)
     app.add_directive("exercises", ExercisesDirective)
     app.add_role("indexed", IndexedRole())
     app.add_role("checked", CheckedRole())
     app.add_post_transform(FillExercises)
     app.add_post_transform(PrintedNumbers)
+    app.add_post_transform(SolutionIds)
     app.connect("doctree-read", collect)
     app.connect("env-purge-doc", purge)
     app.connect("env-updated", _again)
-    return {"version": "1", "parallel_read_safe": False}
+    return {"version": "1", "env_version": 2, "parallel_read_safe": False}
