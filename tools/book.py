@@ -184,7 +184,18 @@ def test(*arguments):
     run(BIN / "ruff", "format", "--check", "--quiet", ".")
     run(BIN / "lint-imports", "--no-cache")
     run(PYTHON, "-m", "mypy")
-    run(PYTHON, "-m", "pytest", *arguments)
+    (BUILD / "coverage").mkdir(parents=True, exist_ok=True)
+    run(PYTHON, "-m", "pytest", *(arguments or WHOLE))
+
+
+WHOLE = ("-n", "2", "--dist", "loadfile", "--cov", "--cov-report", "term-missing")
+"""How all tests run: files dealt to two processes, lines and branches counted."""
+
+
+def mutate(*arguments):
+    """Break the mathematics in many places, and count what the tests notice."""
+    setup()
+    run(PYTHON, "tools/mutate.py", *arguments)
 
 
 def check():
@@ -265,6 +276,7 @@ COMMANDS = {
     "lab": (lab, "open the chapters in JupyterLab"),
     "notebooks": (notebooks, "write every chapter as an .ipynb file"),
     "bench": (bench, "measure the claims about speed, as ratios"),
+    "mutate": (mutate, "break the mathematics, and count what the tests notice"),
     "check": (check, "look at the built site and PDF"),
     "links": (links, "follow every link of the book (needs the network)"),
     "lock": (lock, "resolve the dependencies again into requirements.lock"),
