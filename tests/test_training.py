@@ -1528,3 +1528,19 @@ def test_the_widget_of_the_gan_has_the_formulas_of_its_table_in_order():
     table = text.partition("| mathematics | code |")[2].partition("\n\n")[0]
     rows = re.findall(r"^\| .*?\$(.*?)\$ \|", table, re.M)
     assert list(maths_in("gan")[0].values()) == rows
+
+
+def test_the_loss_is_told_whether_it_is_training():
+    class Telling(StandardModel):
+        def compute_loss(self, *args, training=None, **kwargs):
+            told.append(training)
+            return super().compute_loss(*args, training=training, **kwargs)
+
+    told = []
+    x = keras.Input((2,))
+    model = Telling(x, keras.layers.Dense(1)(x))
+    model.compile("sgd", "mse")
+    batch = tf.ones((4, 2)), tf.ones((4, 1))
+    model.train_step(batch)
+    model.test_step(batch)
+    assert told == [True, False]
