@@ -355,3 +355,10 @@ def test_bad_shapes_are_named():
         scaled_dot_product_attention(*(ops.ones((1, 2, n)) for n in (3, 4, 4)))
     with pytest.raises(ValueError, match="same length"):
         scaled_dot_product_attention(*(ops.ones((1, n, 3)) for n in (2, 3, 4)))
+
+
+def test_a_length_that_is_not_known_yet_fits_every_other():
+    query, value = keras.Input((2, 8)), keras.Input((5, 8))
+    key = keras.Input((None, 8))
+    result, _ = scaled_dot_product_attention(query, key, value)
+    assert result.shape == (None, 2, 8)

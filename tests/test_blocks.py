@@ -401,8 +401,7 @@ def test_a_stack_is_what_was_asked_for():
 
 @pytest.mark.parametrize("argument", ["depth", "length", "symbols", "embed_dim"])
 def test_bad_sizes_of_a_stack_are_named(argument):
-    name = {"length": "sequence_length"}.get(argument, argument)
-    with pytest.raises(ValueError, match=f"{name} must be"):
+    with pytest.raises(ValueError, match=f"{argument} must be"):
         build_stack(**({"depth": 1} | {argument: 0}))
 
 
@@ -487,3 +486,12 @@ def test_key_dim_of_the_whole_width_costs_a_factor_of_the_heads(heads):
     assert ours.count_params() == 4 * width**2 + 4 * width
     expected = 4 * heads * width**2 + (3 * heads + 1) * width
     assert wide.count_params() == stock.count_params() == expected
+
+
+def test_ten_symbols_unless_said_otherwise():
+    tokens = make_neighbours(500).tokens
+    assert tokens.shape == (500, 10)
+    assert (tokens.min(), tokens.max()) == (1, 10)
+    stack = build_stack(depth=1)
+    assert stack.input.shape == (None, 10)
+    assert stack.output["before"].shape == (None, 10, 11), "padding is one more"

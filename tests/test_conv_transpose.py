@@ -606,3 +606,18 @@ def test_solution_the_transpose_of_copying_is_adding():
     assert names["left"] == pytest.approx(names["right"], rel=1e-3, abs=1e-3)
     wanted = names["large"].reshape(1, 5, 2, 6, 2, 3).sum((2, 4))
     np.testing.assert_allclose(names["added"], wanted, atol=ATOL)
+
+
+def test_windows_move_by_one_unless_said_otherwise():
+    kernel = np.array([1.0, 2.0]).reshape(2, 1, 1)
+    expected = np.array([[1.0, 2.0, 0.0], [0.0, 1.0, 2.0]])
+    np.testing.assert_array_equal(conv_matrix(kernel, 3), expected)
+    assert conv_size(5, 2) == 4
+    assert conv_transpose_size(4, 2) == 5
+    assert conv_input_sizes(4, 2) == range(5, 6)
+    assert output_padding_for(5, 2) is None
+    np.testing.assert_array_equal(overlap(3, 2), [1, 2, 1])
+
+
+def test_the_padding_of_one_axis_is_one_number():
+    assert output_padding_for(28, kernel_size=3, strides=2) == 1

@@ -950,3 +950,17 @@ def test_defect_one_fit_per_epoch_is_not_needed(small):
         equal(one, two)
     counts = range(50, 80)  # the example's
     assert 24 < sum(counts) / max(counts) < 25
+
+
+def test_windows_grow_unless_said_otherwise():
+    folds = make_folds(10, train=4, validation=2, test=2)
+    assert [fold.train for fold in folds] == [
+        fold.train for fold in make_folds(10, 4, 2, 2, expanding=True)
+    ]
+    assert folds[0].train != make_folds(10, 4, 2, 2, expanding=False)[-1].train
+
+
+def test_a_batch_may_be_a_single_date():
+    panel, _ = simulate_panel(num_dates=8, num_assets=10, missing=0.0)
+    fitted = fit_autoencoder(panel, panel, 1, hidden=(), epochs=1, batch_size=1)
+    assert fitted.expected(panel).shape == panel.returns.shape

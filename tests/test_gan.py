@@ -962,3 +962,19 @@ def test_player_learns_one_gaussian():
     made = gan.predict(np.random.default_rng(1).normal(size=(2000, 2)), verbose=0)
     assert np.allclose(made.mean(0), [1, -1], atol=0.5)
     assert 0.2 < made.std() / np.sqrt(1 + 0.25) < 2
+
+
+def test_the_reported_score_is_the_mean_probability():
+    gan = GAN(build_point_generator(), build_point_discriminator())
+    logits = np.log(np.array([[1.0], [3.0], [9.0]]))  # odds of 1, 3 and 9
+    np.testing.assert_allclose(gan.score(logits), np.mean([0.5, 0.75, 0.9]), rtol=1e-6)
+
+
+def test_a_pair_of_optimizers_is_made_again_from_its_config():
+    gan = GAN(build_point_generator(), build_point_discriminator())
+    gan.compile(keras.optimizers.Adam(1e-3), keras.optimizers.SGD(1e-4))
+    pair = gan.optimizer
+    again = type(pair).from_config(pair.get_config())
+    assert again.get_config() == pair.get_config()
+    assert type(again.discriminator) is keras.optimizers.Adam
+    assert type(again.generator) is keras.optimizers.SGD

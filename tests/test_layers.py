@@ -905,3 +905,10 @@ def test_solution_resumed_noise_goes_on(tmp_path):
     for _ in range(2):
         again, expected = loaded(zeros, training=True), model(zeros, training=True)
         np.testing.assert_array_equal(again, expected)
+
+
+def test_a_mask_may_leave_out_whole_examples():
+    layer = MovingStandardize(momentum=0.0, epsilon=1e-6)
+    layer(ops.array([[1.0], [3.0], [99.0]]), mask=ops.array([1, 1, 0]), training=True)
+    np.testing.assert_allclose(layer.moving_mean, [2.0])
+    np.testing.assert_allclose(layer.moving_variance, [1.0])

@@ -212,3 +212,11 @@ def test_classes_need_a_tenth_of_a_fair_share():
     assert Score(counts, 1.0, 0.0).classes == 7
     assert Score(np.full(10, 5), 1.0, 0.0).classes == 10
     assert Score(np.array([50] + [0] * 9), 1.0, 0.0).classes == 1
+
+
+def test_two_examples_have_moments_and_one_has_none():
+    mean, covariance = moments(np.array([[0.0, 1.0], [2.0, 5.0]]))
+    np.testing.assert_allclose(mean, [1.0, 3.0])
+    np.testing.assert_allclose(covariance, [[2.0, 4.0], [4.0, 8.0]])
+    with pytest.raises(ValueError, match="features"):
+        moments(np.array([[0.0, 1.0]]))

@@ -498,7 +498,10 @@ def run_painter(steps):
         (lambda: random_features(scales=0), "scales must be at least 1, got 0"),
         (lambda: random_features(filters=1.5), "filters must be an integer, got 1.5"),
         (lambda: random_features(kernel_size=4), "kernel_size must be odd, got 4"),
-        (lambda: random_features(padding="same"), "mode must be 'reflect' or 'wrap'"),
+        (
+            lambda: random_features(padding="same"),
+            "padding must be 'reflect' or 'wrap'",
+        ),
         (lambda: small_extractor()(picture(18, 24)), "multiples of 4, got"),
         (lambda: build_extractor("resnet"), "source must be 'random' or 'vgg19'"),
         (lambda: pick(small_extractor(), ("nose",)), r"got \['nose'\]"),

@@ -1547,3 +1547,36 @@ def test_the_widget_of_the_gan_has_the_formulas_of_its_table_in_order():
     table = text.partition("| mathematics | code |")[2].partition("\n\n")[0]
     rows = re.findall(r"^\| .*?\$(.*?)\$ \|", table, re.M)
     assert list(maths_in("gan")[0].values()) == rows
+
+
+def test_the_loss_is_told_whether_it_is_training():
+    class Telling(StandardModel):
+        def compute_loss(self, *args, training=None, **kwargs):
+            told.append(training)
+            return super().compute_loss(*args, training=training, **kwargs)
+
+    told = []
+    x = keras.Input((2,))
+    model = Telling(x, keras.layers.Dense(1)(x))
+    model.compile("sgd", "mse")
+    batch = tf.ones((4, 2)), tf.ones((4, 1))
+    model.train_step(batch)
+    model.test_step(batch)
+    assert told == [True, False]
+
+
+def test_a_loop_by_hand_is_the_same_line_by_line_and_in_a_graph():
+    def trained():
+        keras.utils.set_random_seed(0)
+        x = keras.Input((2,))
+        model = keras.Model(x, keras.layers.Dense(1)(x))
+        batches = [(tf.ones((4, 2)), tf.ones((4, 1)))] * 3
+        loss = keras.losses.MeanSquaredError()
+        return train_by_hand(model, keras.optimizers.SGD(0.1), loss, batches, 2)
+
+    in_a_graph = trained()
+    tf.config.run_functions_eagerly(True)
+    try:
+        np.testing.assert_allclose(trained(), in_a_graph, rtol=1e-5)
+    finally:
+        tf.config.run_functions_eagerly(False)

@@ -921,3 +921,20 @@ def test_observe_lets_the_gradient_through():
         loss = model.generator_loss(observe(model.critic, generated))
     gradients = tape.gradient(loss, model.generator.trainable_variables)
     assert all(g is not None and np.abs(g).max() > 0 for g in gradients)
+
+
+def test_a_critic_is_trained_alike_line_by_line_and_in_a_graph():
+    def trained():
+        critic = build_line_critic(2, hidden=4, seed=0)
+        x, generated = np.zeros((5, 2)), np.ones((5, 2))
+        train_critic(critic, x, generated, steps=3, batch=4, penalty_weight=[1.0, 2.0])
+        return critic.get_weights()
+
+    in_a_graph = trained()
+    tf.config.run_functions_eagerly(True)
+    try:
+        by_line = trained()
+    finally:
+        tf.config.run_functions_eagerly(False)
+    for one, other in zip(by_line, in_a_graph, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)

@@ -220,7 +220,18 @@ def test(*arguments):
     run(BIN / "lint-imports", "--no-cache")
     run(BIN / "codespell")
     run(PYTHON, "-m", "mypy")
-    run(PYTHON, "-m", "pytest", *arguments)
+    (BUILD / "coverage").mkdir(parents=True, exist_ok=True)
+    run(PYTHON, "-m", "pytest", *(arguments or WHOLE))
+
+
+WHOLE = ("-n", "2", "--dist", "loadfile", "--cov", "--cov-report", "term-missing")
+"""How all tests run: files dealt to two processes, lines and branches counted."""
+
+
+def mutate(*arguments):
+    """Break the mathematics in many places, and count what the tests notice."""
+    setup()
+    run(PYTHON, "tools/mutate.py", *arguments)
 
 
 def check():
@@ -316,6 +327,7 @@ COMMANDS = {
     "chapter": (chapter, "run one chapter alone: make chapter ARGS=vae"),
     "notebooks": (notebooks, "write every chapter as an .ipynb file"),
     "bench": (bench, "measure the claims about speed, as ratios"),
+    "mutate": (mutate, "break the mathematics, and count what the tests notice"),
     "check": (check, "look at the built site and PDF"),
     "reproduce": (reproduce, "build twice, once killed on the way; compare all bytes"),
     "times": (times, "record how long each chapter took in the last make html"),

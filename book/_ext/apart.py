@@ -13,11 +13,14 @@ from jupyter_cache.executors.utils import single_nb_execution
 def begin():
     """End this process, and with it its kernel, when the build is killed."""
 
+    build = multiprocessing.parent_process()
+
     def watch():
-        multiprocessing.parent_process().join()
+        build.join()
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    if build is not None:
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def run(job):
