@@ -301,3 +301,9 @@ def test_a_film_names_what_is_wrong(arguments, words):
     usual = {"frames": FRAMES, "labels": LABELS, "alt": "noise"}
     with pytest.raises(ValueError, match=words):
         display.film(**(usual | arguments))
+
+
+def test_a_drawing_of_graphviz_has_no_date():
+    pdf = display.draw_dot("digraph { a -> b }", "An arrow from box to box.").pdf
+    assert re.findall(rb"CreationDate \(D:(\d+)", pdf) == [b"20000101000000"]
+    assert PdfReader(io.BytesIO(pdf), strict=True).pages[0].extract_text()

@@ -56,7 +56,7 @@ def build(folder: Path, killed_after=()) -> float:
 def files(folder: Path) -> set[Path]:
     """What a build is compared by: the site and the executed notebooks."""
     site = folder / "_build" / "html"
-    ran = folder / "_build" / "jupyter_execute"
+    ran = folder / "_build" / ".jupyter_cache" / "executed"
     found = [*site.rglob("*"), *ran.rglob("*.ipynb")]
     return {path.relative_to(folder) for path in found if path.is_file()}
 

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import tempfile
 import threading
+from typing import Any
 
 from jupyter_cache.executors.utils import single_nb_execution
 
@@ -13,14 +14,13 @@ from jupyter_cache.executors.utils import single_nb_execution
 def begin():
     """End this process, and with it its kernel, when the build is killed."""
 
-    build = multiprocessing.parent_process()
+    build: Any = multiprocessing.parent_process()
 
     def watch():
         build.join()
         os._exit(1)
 
-    if build is not None:
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def run(job):

@@ -154,6 +154,8 @@ def draw_dot(source: str, alt: str) -> Picture:
     with quiet_stderr():  # fontconfig comments on the machine's own settings
         svg = graph.draw(format="svg", prog="dot").decode()
         pdf = graph.draw(format="pdf", prog="dot")
+    # Of the same length, since a PDF counts its bytes.
+    pdf = re.sub(rb"(?<=/CreationDate \(D:)\d{14}", b"20000101000000", pdf)
     return Picture(_for_pages(svg), pdf, alt)
 
 
