@@ -238,7 +238,7 @@ def check():
     """Look at the site and the PDF that were built; not being able to is a failure."""
     setup()
     os.environ["AK_MUST_LOOK"] = "1"
-    run(PYTHON, "-m", "pytest", "tests/built")
+    run(PYTHON, "-m", "pytest", "tests/built", "-n", "2")
 
 
 def bench():
