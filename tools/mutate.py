@@ -398,7 +398,7 @@ def report(rows: Iterable[tuple[str, str]], pools: dict, about: str) -> str:
         "original; without them "
         f"{killed / max(len(rows) - len(alike), 1):.1%}.",
         "",
-        "| module | possible | drawn | killed |",
+        "| module | possible | judged | killed |",
         "| --- | ---: | ---: | ---: |",
     ]
     for module, pool in pools.items():
