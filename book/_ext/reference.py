@@ -309,6 +309,21 @@ class PrintedReference(SphinxPostTransform):
                 file.append(nodes.raw("", r"\endgroup", format="latex"))
 
 
+class UnlinkMembers(SphinxPostTransform):
+    """On paper, what would link to a member that is only named there is plain text."""
+
+    default_priority = 12  # after references are resolved
+    formats = ("latex",)
+
+    def run(self, **kwargs):
+        objects = self.env.get_domain("py").get_objects()
+        members = {name for name, _, kind, *_ in objects if kind in MEMBERS}
+        for link in list(self.document.findall(nodes.reference)):
+            target = link.get("refuri", "").partition("#")[2] or link.get("refid")
+            if target in members:
+                link.replace_self(link.children)
+
+
 def name_members(content: addnodes.desc_content) -> None:
     """Put one line with the names of its members in the place of a class's members."""
     members = [
@@ -357,6 +372,7 @@ def setup(app):
     app.connect("config-inited", print_small)
     app.add_transform(ShortIndex)
     app.add_post_transform(PrintedReference)
+    app.add_post_transform(UnlinkMembers)
     app.connect("builder-inited", lambda app: chapters_of.cache_clear())
     app.connect("autodoc-process-docstring", read)
     app.connect("autodoc-process-signature", sign)

@@ -104,8 +104,8 @@ def words(entry: nodes.entry) -> list[nodes.Node]:
     return [part.deepcopy() for each in paragraphs for part in each.children]
 
 
-def grid(headings, rows) -> nodes.table:
-    """A table of text and nodes."""
+def grid(headings, rows, widths=None) -> nodes.table:
+    """A table of text and nodes, with columns as wide as they need or as is said."""
 
     def line(entries):
         row = nodes.row()
@@ -115,10 +115,13 @@ def grid(headings, rows) -> nodes.table:
         return row
 
     group = nodes.tgroup(cols=len(headings))
-    group += [nodes.colspec(colwidth=1) for _ in headings]
+    group += [nodes.colspec(colwidth=w) for w in widths or [1] * len(headings)]
     group += nodes.thead("", line(headings))
     group += nodes.tbody("", *map(line, rows))
-    return nodes.table("", group)
+    table = nodes.table("", group)
+    if widths:
+        table["classes"] += ["longtable", "colwidths-given"]
+    return table
 
 
 def link(docname: str) -> addnodes.pending_xref:
@@ -150,11 +153,14 @@ class FillStatus(SphinxPostTransform):
             return grid(["what", "version"], versions())
         if kind == "chapters":
             heads = ["chapter", "cells", "lines of code", "time to run"]
-            found = chapters(self.env)
-        else:
-            heads = ["chapter", "what", "measured", "compared with"]
-            found = results(self.env)
-        return grid(heads, [(link(page), *entries) for page, *entries in found])
+            return grid(heads, linked(chapters(self.env)))
+        heads = ["chapter", "what", "measured", "compared with"]
+        return grid(heads, linked(results(self.env)), widths=[18, 36, 18, 28])
+
+
+def linked(rows):
+    """Rows whose first entry, a page, is a link."""
+    return [(link(page), *entries) for page, *entries in rows]
 
 
 def _again(app, env):

@@ -470,12 +470,14 @@ def _column_widths(lines) -> list[float]:
 
 
 def _tex(text: str) -> str:
-    """Escape what LaTeX would read as markup; let long names break at underscores."""
+    """Escape what LaTeX would read as markup; let long names and calls break."""
     special = {
         "\\": r"\textbackslash{}",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
         "_": r"\_\allowbreak{}",
+        "(": r"(\allowbreak{}",
+        "[": r"{[}\allowbreak{}",  # in braces: a row must not begin like an option
         "\n": r"\newline{}",
         **{c: "\\" + c for c in "#$%&{}"},
     }

@@ -17,7 +17,7 @@ MODULES = sorted(
     for path in (ROOT / "book" / "api").glob("*.md")
     for name in re.findall(r"automodule:: (\S+)", path.read_text(encoding="utf-8"))
 )
-MOST_PAGES = 60  # of the printed reference
+MOST_PAGES = 80  # of the printed reference, with its examples
 
 
 def soup(name):
@@ -116,8 +116,9 @@ def test_the_pdf_has_an_index(outline):
     reader, titles = outline
     first = titles["Index"]
     text = "\n".join(page.extract_text() for page in reader.pages[first:])
+    text = re.sub(r"\s", "", text)  # narrow gaps between words get lost
     for word in ("causal mask", "ELBO", "Gram matrix", "look-ahead", "threading"):
-        assert word in text, word
+        assert word.replace(" ", "") in text, word
     assert len(reader.pages) - first <= 12
 
 
@@ -132,4 +133,4 @@ def test_exercises_have_their_numbers_in_print(outline):
     first, last = titles["Exercises and solutions"], titles["Reference of the package"]
     text = "\n".join(page.extract_text() for page in reader.pages[first:last])
     assert "??" not in text
-    assert len(set(re.findall(r"Exercise (\d+):", text))) > 50
+    assert len(set(re.findall(r"Exercise\s*(\d+):", text))) > 50
