@@ -5,6 +5,7 @@ No dates and no names of machines: the same book gives the same page.
 
 from __future__ import annotations
 
+import itertools
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -120,7 +121,7 @@ def grid(headings, rows, widths=None) -> nodes.table:
     group += nodes.tbody("", *map(line, rows))
     table = nodes.table("", group)
     if widths:
-        table["classes"] += ["longtable", "colwidths-given"]
+        table["classes"] += ["colwidths-given"]
     return table
 
 
@@ -145,24 +146,23 @@ class FillStatus(SphinxPostTransform):
 
     def run(self, **kwargs):
         for node in list(self.document.findall(status_table)):
-            node.replace_self(self.table(node["kind"]))
+            node.replace_self(self.tables(node["kind"]))
 
-    def table(self, kind: str) -> nodes.table:
-        """The table of one kind."""
+    def tables(self, kind: str) -> list[nodes.Node]:
+        """What stands for one kind."""
         if kind == "versions":
-            return grid(["what", "version"], versions())
+            return [grid(["what", "version"], versions())]
         if kind == "chapters":
             heads = ["chapter", "cells", "lines of code", "time to run"]
-            return grid(heads, linked(chapters(self.env)))
-        heads = ["chapter", "what", "measured", "compared with"]
+            return [grid(heads, [(link(r[0]), *r[1:]) for r in chapters(self.env)])]
         # A page without formulas of its own is not given the script that sets them.
         self.env.get_domain("math").data["has_equations"][self.env.docname] = True
-        return grid(heads, linked(results(self.env)), widths=[18, 36, 18, 28])
-
-
-def linked(rows):
-    """Rows whose first entry, a page, is a link."""
-    return [(link(page), *entries) for page, *entries in rows]
+        made: list[nodes.Node] = []
+        for docname, rows in itertools.groupby(results(self.env), lambda row: row[0]):
+            made.append(nodes.paragraph("", "", nodes.strong("", "", link(docname))))
+            heads = ["what", "measured", "compared with"]
+            made.append(grid(heads, [r[1:] for r in rows], widths=[46, 22, 32]))
+        return made
 
 
 def _again(app, env):
