@@ -5,13 +5,15 @@ Plain syntax and the standard library only: an old Python has to read this far.
 
 import importlib.metadata
 import warnings
+from collections.abc import Mapping, MutableMapping
+from types import ModuleType
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_KERAS = (3, 13)
 BACKEND = "tensorflow"
 
 
-def before_keras(python, environ):
+def before_keras(python: tuple, environ: MutableMapping) -> None:
     """Look at what can be known without Keras; choose the backend if nobody has.
 
     Args:
@@ -54,7 +56,7 @@ def _dotted(numbers):
     return ".".join(str(number) for number in numbers)
 
 
-def missing(error):
+def missing(error: ModuleNotFoundError) -> ImportError:
     """The error to raise for a module that could not be imported."""
     if error.name not in ("keras", "tensorflow"):
         return error
@@ -66,7 +68,7 @@ def missing(error):
     )
 
 
-def after_keras(keras, environ):
+def after_keras(keras: ModuleType, environ: Mapping) -> None:
     """Look at how Keras was set up, perhaps by an import before ours.
 
     Raises:

@@ -19,7 +19,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from numbers import Real
 from typing import Any
 
@@ -130,7 +130,7 @@ def progress(
     iterable: Iterable,
     label: str = "running",
     total: int | None = None,
-    numbers=None,
+    numbers: Callable[[], dict] | None = None,
 ) -> Iterator:
     """Go through an iterable behind a bar.
 
