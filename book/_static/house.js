@@ -17,16 +17,19 @@
   });
 })();
 
-/* Formulas are set some at a time, from the top: the page answers the reader meanwhile. */
+/* Formulas are set some at a time, from the top: the page answers the reader meanwhile.
+   Those in view come first and together, so that the lines move once. */
 (() => {
   const FORMULAS = ".math, .tex2jax_process, .mathjax_process, .output_area";
   const AT_ONCE = 6;
   const breath = () => new Promise((next) => setTimeout(next));
   const outermost = (element) => !element.parentElement.closest(FORMULAS);
+  const inView = (element) => element.getBoundingClientRect().top < window.innerHeight;
   async function typeset() {
     const all = [...document.querySelectorAll(FORMULAS)].filter(outermost);
-    for (let start = 0; start < all.length; start += AT_ONCE) {
-      await window.MathJax.typesetPromise(all.slice(start, start + AT_ONCE));
+    const first = Math.max(AT_ONCE, all.filter(inView).length);
+    for (let start = 0; start < all.length; start += start ? AT_ONCE : first) {
+      await window.MathJax.typesetPromise(all.slice(start, start + (start ? AT_ONCE : first)));
       await breath();
     }
   }
