@@ -144,6 +144,8 @@ class FillExercises(SphinxPostTransform):
                     parts.append(nodes.paragraph("", "", link(docname)))
                     parts.append(nodes.bullet_list("", *rows, bullet="-"))
             node.replace_self(parts)
+            # A page without formulas of its own is not given the script that sets them.
+            self.env.get_domain("math").data["has_equations"][self.env.docname] = True
 
     def link(self, docname, label, solution):
         """A link to the solution of an exercise."""
