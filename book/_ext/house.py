@@ -150,7 +150,6 @@ class SharedAssets(SphinxPostTransform):
 def _share_assets(app):
     """Serve the scripts and styles of the widgets as files of the site."""
     app.config.html_static_path.append(str(interactive.FOLDER))
-    app.config.exclude_patterns += ["__init__.py", "__pycache__"]  # beside them
     first = 400  # scripts are loaded in the order of their priorities; 500 is usual
     app.add_js_file(interactive.BASE.name, first, loading_method="defer")
     for name in interactive.names():
