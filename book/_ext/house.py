@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import re
@@ -45,6 +46,16 @@ def _define_macros(app, config):
     elements = dict(config.latex_elements or {})
     elements["preamble"] = elements.get("preamble", "") + latex_macros()
     config.latex_elements = elements
+
+
+def _collect_seldom(app):
+    """Search for garbage seldom, and not among what stays.
+
+    A parsed page is some ten thousand objects. To load one sets off Python's collector
+    again and again, and each time that looks through Keras and TensorFlow, too.
+    """
+    gc.freeze()
+    gc.set_threshold(500_000, 20, 50)
 
 
 EVALUATED = re.compile(r"\{eval\}`([^`]+)`")
@@ -260,6 +271,7 @@ def setup(app):
     app.add_config_value("ak_times", {}, "env", [dict])
     app.connect("config-inited", _define_macros)
     app.connect("config-inited", _remember_times)
+    app.connect("builder-inited", _collect_seldom)
     app.connect("builder-inited", _share_assets)
     app.connect("source-read", _glue_values)
     app.connect("html-page-context", _without_thebe, priority=998)
