@@ -179,14 +179,17 @@ def page_with_results(*entries):
 def test_results_of_all_chapters_are_gathered_in_the_order_of_the_book():
     found = {"index": nodes.section(""), "a": page_with_results("gap", "1e-6", "Keras")}
     found["b"] = nodes.section("", nodes.table("", nodes.tgroup(cols=0)))
+    found["c"] = page_with_results("time", "3 s", "none")
     env = SimpleNamespace(
         config=SimpleNamespace(root_doc="index"),
-        toctree_includes={"index": ["b", "a"]},
-        get_doctree=found.get,
+        toctree_includes={"index": ["c", "b", "a"]},
     )
-    ((page, *entries),) = status.results(env)
-    assert page == "a"
-    assert [entry.astext() for entry in entries] == ["gap", "1e-6", "Keras"]
+    for env.docname, page in found.items():
+        status.collect(SimpleNamespace(env=env), page)
+    rows = [(page, [e.astext() for e in row]) for page, *row in status.results(env)]
+    assert rows == [("c", ["time", "3 s", "none"]), ("a", ["gap", "1e-6", "Keras"])]
+    status.purge(None, env, "c")
+    assert [page for page, *_ in status.results(env)] == ["a"]
 
 
 def measured(text):

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import made
 import trouble
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -168,11 +169,21 @@ def jupyter_book(builder):
     explained(BIN / "jupyter-book", "build", ROOT, "--builder", builder, *strict)
 
 
+def build(output, builder):
+    """Build an output, unless the last build of the same book left it as it is."""
+    setup()
+    record = made.Record(ROOT, BUILD / output, (VENV / ".ready").read_text())
+    if record.holds():
+        print("Nothing has changed since the last build.")
+        return
+    with whole_or_nothing(output):
+        jupyter_book(builder)
+    record.write()
+
+
 def html():
     """Build the site."""
-    setup()
-    with whole_or_nothing("html"):
-        jupyter_book("html")
+    build("html", "html")
     print(f"\nThe book is at {BUILD / 'html' / 'index.html'}")
 
 
@@ -206,9 +217,7 @@ def pdf():
                 "latexmk (Debian: apt-get install texlive-xetex texlive-latex-extra "
                 "latexmk fonts-freefont-otf; macOS: MacTeX; Windows: MiKTeX)"
             )
-    setup()
-    with whole_or_nothing("latex"):
-        jupyter_book("pdflatex")
+    build("latex", "pdflatex")
     print(f"\nThe PDF is at {BUILD / 'latex' / 'advanced-keras.pdf'}")
 
 
