@@ -99,7 +99,7 @@ def _decoder(axes: Axes) -> None:
 def _add_and_norm(
     axes: Axes, x: float, top: float, y: float, role: str, skip: tuple[float, int]
 ) -> None:
-    """The sum with the skipped input, normalised; ``skip`` = (its height, its side)."""
+    """The sum with the skipped input, normalized; ``skip`` = (its height, its side)."""
     start, side = skip
     edge = x + side * WIDTH / 2
     box(axes, (x, y), (WIDTH, 22), "add & norm", role)
