@@ -118,8 +118,11 @@ def widths(node):
 
 def test_the_drawing_of_keras_fits_the_page():
     """The same each time, the arrows in the colour of text, no gap in a box."""
-    svg, again = (plot_model(named(), "Two inputs and one layer").svg for _ in range(2))
-    assert svg == again
+    drawn, again = (plot_model(named(), "Two inputs and one layer") for _ in range(2))
+    svg = drawn.svg
+    assert svg == again.svg
+    paper = float(re.search(rb"/MediaBox \[ *0 0 ([\d.]+)", drawn.pdf)[1])
+    assert paper == pytest.approx(float(re.search(r'width="(\d+)pt"', svg)[1]), abs=1)
     nodes = re.findall(r'<g id="[^"]*" class="node">.*?</g>', svg, flags=re.DOTALL)
     assert len(nodes) == 4
     for node in nodes:

@@ -292,7 +292,7 @@ _LONE_CELL = re.compile(
 )
 """Of an input Keras writes one shape, under a heading two cells wide: a gap is left."""
 
-_KERAS_STYLE = f"""size="6.4,30"; ranksep=0.35; bgcolor="transparent";
+_KERAS_STYLE = f"""size="6.4,30"; margin=0; ranksep=0.35; bgcolor="transparent";
 edge [color="{INK}"];"""
 
 
