@@ -297,7 +297,7 @@ def test_ipca_solves_both_regressions(small):
     np.testing.assert_allclose(solve_gamma(W, q, F), model.gamma, atol=1e-5)
 
 
-def test_ipca_normalisation(small):
+def test_ipca_normalization(small):
     model = fit_ipca(small, 3)
     np.testing.assert_allclose(model.gamma.T @ model.gamma, np.eye(3), atol=1e-10)
     covariance = np.cov(model.factors(small).T)

@@ -14,6 +14,15 @@ sys.path.insert(0, str(ROOT / "book" / "_ext"))
 import house  # noqa: E402
 
 CHAPTERS = sorted((ROOT / "book").glob("*.md"))
+# Words that have only the form in -ise; of any other word ours is the one in -ize.
+NEVER_IZE = set(
+    """advertise advise appraise bruise chastise circumcise compromise
+    comprise concise demise despise devise disguise enterprise excise exercise
+    expertise franchise improvise incise liaise merchandise paradise practise
+    praise precise imprecise premise promise revise supervise unsupervise
+    surprise televise treatise turquoise""".split()
+)
+ISE = re.compile(r"([A-Z]?[a-z]*is)(?:e|es|ed|ing|ers?|ations?)(?![a-z])")
 TESTED_AS = {
     "functional_model": "test_tracing",
     "transformer_models": "test_transformer",
@@ -76,6 +85,30 @@ def test_no_package_index_is_named():
         for line in text.splitlines():
             allowed = "no-emit-index-url" in line
             assert allowed or not pattern.search(line), f"{path}: {line}"
+
+
+def in_ise(text):
+    """The words of ``text``, inside of names too, that are written -ise, not -ize."""
+    for found in ISE.finditer(text):
+        stem = found[1].lower() + "e"
+        regular = stem.endswith(("noise", "wise")) or stem in NEVER_IZE
+        if not regular and len(stem) > 5:  # shorter: arise, raise, rise, wise
+            yield found[0]
+
+
+def test_one_spelling_is_told_from_the_other():
+    ours = "StuckNoise noisiest likewise raising exercises denoiser minimize analysed"
+    theirs = ["minim" + "ise", "Special" + "ising", "normal" + "isation"]
+    assert not list(in_ise(ours))
+    assert list(in_ise(f"{ours} {' '.join(theirs)}")) == theirs
+
+
+def test_one_spelling_throughout():
+    """-ize where a word has both forms; titles of papers stay as they were given."""
+    for path in tracked():
+        if path.suffix not in {".png", ".svg", ".bib", ".lock"}:
+            words = list(in_ise(path.read_text(encoding="utf-8")))
+            assert not words, f"{path}: {words}"
 
 
 def test_no_large_files():

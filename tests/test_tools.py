@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from jupyter_client.manager import start_new_kernel
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -264,3 +265,22 @@ def test_unknown_command_shows_the_list():
     )
     assert done.returncode == 2
     assert "make html" in done.stdout
+
+
+def test_a_kernel_of_a_build_keeps_quiet_about_its_transport_only(away, tmp_path):
+    book.write_profile()
+    heard = tmp_path / "heard.txt"
+    with heard.open("w") as terminal:
+        kernel, client = start_new_kernel(env=book.child_env(), stderr=terminal)
+        cell = (
+            "import warnings\nget_ipython().kernel.log.warning('the kernel warns')\n"
+            "warnings.warn('the cell warns')"
+        )
+        said = []
+        client.execute_interactive(cell, timeout=60, output_hook=said.append)
+        client.stop_channels()
+        kernel.shutdown_kernel(now=True)
+    assert "the kernel warns" in heard.read_text()
+    assert "encryption" not in heard.read_text()
+    streams = [m["content"]["text"] for m in said if m["msg_type"] == "stream"]
+    assert any("the cell warns" in text for text in streams)

@@ -48,10 +48,30 @@ def child_env():
     return {**os.environ, **settings}
 
 
+KERNEL = """\
+# Written by tools/book.py. A kernel says at its start that it is not encrypted. Those
+# of a build talk to their own machine only. What else a kernel or a cell says is heard.
+import logging
+
+logging.getLogger("IPKernelApp").addFilter(
+    lambda record: "TCP without encryption" not in record.getMessage()
+)
+"""
+
+
+def write_profile():
+    """The IPython profile of every child, in the build folder."""
+    profile = BUILD / "ipython" / "profile_default"
+    profile.mkdir(parents=True, exist_ok=True)
+    config = profile / "ipython_kernel_config.py"
+    if not config.exists() or config.read_text(encoding="utf-8") != KERNEL:
+        config.write_text(KERNEL, encoding="utf-8")
+
+
 def run(*command, **options):
     """Run a child to its end; its failure is ours."""
     line = [str(part) for part in command]
-    (BUILD / "ipython").mkdir(parents=True, exist_ok=True)
+    write_profile()
     done = subprocess.run(line, cwd=ROOT, env=child_env(), **options)
     if done.returncode:
         raise Stop("failed: " + " ".join(Path(c).name for c in line[:4]) + " ...")

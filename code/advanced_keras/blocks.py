@@ -1,7 +1,7 @@
 """Encoder blocks with parts that can be taken out, and measures of a deep stack.
 
 Chapter: *Attention, skip connections, layer norm*. The block is that of Vaswani et al.,
-*Attention Is All You Need* (2017), section 3.1; where its layer normalisation stands is
+*Attention Is All You Need* (2017), section 3.1; where its layer normalization stands is
 the subject of Xiong et al., *On Layer Normalization in the Transformer Architecture*
 (2020).
 
@@ -80,7 +80,7 @@ class EncoderBlock(TransformerEncoder):
         self.residual = residual
 
     def _norm(self, name):
-        """Make a layer normalisation, or a layer that does nothing."""
+        """Make a layer normalization, or a layer that does nothing."""
         if self.norm is None:
             return keras.layers.Identity(dtype=self.dtype_policy, name=name)
         return super()._norm(name)
@@ -218,8 +218,8 @@ def build_stack(
 ) -> keras.Model:
     """Build a model for :func:`make_neighbours`: L blocks between embedding and logits.
 
-    The embedded tokens are normalised once, as in BERT, so that every variant of the
-    block gets states of variance 1. With ``norm="pre"`` the last states are normalised,
+    The embedded tokens are normalized once, as in BERT, so that every variant of the
+    block gets states of variance 1. With ``norm="pre"`` the last states are normalized,
     too: nothing in the blocks has done it (Xiong et al., 2020, table 1).
 
     Args:

@@ -147,7 +147,7 @@ def one_sided_penalty(norms: Tensor) -> Tensor:
 class WGANGP(GAN):
     """A GAN whose discriminator is a critic, as a difference from :class:`GAN`.
 
-    The critic minimises ``E[f(G(z))] - E[f(x)] + penalty_weight * penalty``, the
+    The critic minimizes ``E[f(G(z))] - E[f(x)] + penalty_weight * penalty``, the
     generator ``-E[f(G(z))]``. Logs of ``fit`` are means over the epoch: both losses;
     ``d_real`` and ``d_fake``, the critic's mean scores; ``penalty``; ``slope``, the
     mean length of the critic's gradient between real and generated examples; and
@@ -243,7 +243,7 @@ class WGANGP(GAN):
         self.track(x, d_loss=loss)
 
     def discriminator_loss(self, x, generated, training):
-        """What the critic minimises: Gulrajani et al. (2017), equation 3.
+        """What the critic minimizes: Gulrajani et al. (2017), equation 3.
 
         Args:
             x: real examples, ``(batch, ...)``.
@@ -268,7 +268,7 @@ class WGANGP(GAN):
         return gradient_penalty(norms)
 
     def generator_loss(self, fake_logits):
-        """What the generator minimises: minus the mean score of its examples."""
+        """What the generator minimizes: minus the mean score of its examples."""
         return -self.score(fake_logits)
 
     def score(self, logits):

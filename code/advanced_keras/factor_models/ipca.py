@@ -1,7 +1,7 @@
 """Betas linear in characteristics: instrumented principal component analysis.
 
 Chapter: *Factor models*, section "Betas from characteristics". Kelly, Pruitt and Su
-(2019): beta_{i,t-1} = Gamma' z_{i,t-1}; Gamma and the factors minimise the sum of
+(2019): beta_{i,t-1} = Gamma' z_{i,t-1}; Gamma and the factors minimize the sum of
 squared errors over all cells that are present.
 """
 

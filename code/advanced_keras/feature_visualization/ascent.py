@@ -221,12 +221,12 @@ class Ascent:
         self.traces += 1  # Python comes here only when TensorFlow traces
         utilities = []
 
-        def penalised(images):
+        def penalized(images):
             utilities.append(self.utility(images, filters, shift))
             pixels = ops.cast(ops.prod(ops.shape(images)[1:]), images.dtype)
             return utilities[0] - self.tv * total_variation(images) / pixels
 
-        gradient = blur(pixel_gradient(penalised, images), self.blur)
+        gradient = blur(pixel_gradient(penalized, images), self.blur)
         if self.colours is not None:
             gradient = ops.matmul(gradient, self.colours)
         images = ops.clip(images + rate * unit_step(gradient), 0.0, 1.0)

@@ -43,7 +43,7 @@ def discriminator_loss(
 
 
 def minimax_loss(fake_logits: Tensor) -> Tensor:
-    """What G minimises in the game for two: ``E[log(1 - D(G(z)))]``.
+    """What G minimizes in the game for two: ``E[log(1 - D(G(z)))]``.
 
     Goodfellow et al. (2014), equation 1.
 
@@ -58,7 +58,7 @@ def minimax_loss(fake_logits: Tensor) -> Tensor:
 
 
 def non_saturating_loss(fake_logits: Tensor) -> Tensor:
-    """What G minimises in practice: ``-E[log D(G(z))]``.
+    """What G minimizes in practice: ``-E[log D(G(z))]``.
 
     Goodfellow et al. (2014), section 3: the same fixed point, larger gradients early.
 
