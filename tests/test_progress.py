@@ -222,7 +222,7 @@ def test_a_notebook_sees_epoch_share_time_and_loss(monkeypatch, no_pause):
     assert {(m[1], m[2]) for m in steps if m} >= {
         (str(1 + step // 4), str(step + 1)) for step in range(12)
     }
-    assert re.search(r"100%\|█+\| 12/12 \[\d\d:\d\d<00:00, ", words[-1])
+    assert re.search(r"100%\|█+\| 12/12 \[00:00 left, ", words[-1])
     assert words[-1].endswith(f"loss={log['loss'][-1]:.3g}]")
     assert front.clean()
 

@@ -26,6 +26,9 @@ from tqdm import tqdm
 EVERY = 0.5
 """Seconds between two drawings, at least."""
 
+FORMAT = "{desc}: {percentage:.0f}%|{bar}| {n_fmt}/{total_fmt} [{remaining} left{postfix}]"
+"""tqdm's own adds time spent and rate, which leave the bar no width in a cell."""
+
 
 class Bar:
     """A bar that the caller moves, for the length of a ``with`` block.
@@ -213,6 +216,7 @@ def _open(bar, undo):
     """A bar of tqdm; ``undo`` learns how to take it away."""
     options = {"desc": bar.label, "total": bar.total, "initial": bar._done}
     options |= {"mininterval": EVERY, "miniters": 0, "leave": False}
+    options["bar_format"] = FORMAT if bar.total else None
     if (shell := _shell()) is None:
         return undo.enter_context(tqdm(**options))
     from IPython.display import DisplayHandle
