@@ -298,7 +298,7 @@ ARRAYS = {
     feature_visualization.unit_step: ({"gradient": IMAGES}, {"gradient": RANK}),
     feature_visualization.pixel_gradient: (
         {"utility": lambda x: ops.sum(x**2, axis=(1, 2, 3)), "images": IMAGES},
-        {"images": RANK},
+        {"images": ()},
     ),
     feature_visualization.colour_metric: ({"images": IMAGES}, {"images": RANK}),
     feature_visualization.predict: (

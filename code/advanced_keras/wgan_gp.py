@@ -590,8 +590,15 @@ def _adam():
 def _check_pairs(x, generated, alpha):
     """Refuse what would broadcast into something else than pairs of examples."""
     _checks.alike(x=x, generated=generated)
-    ones = ", 1" * (len(_checks.shape_of("x", x) or ()) - 1)
-    _checks.axes(x=(x, "(batch, ...)"), alpha=(alpha, f"(batch{ones})"))
+    given, wanted = _checks.shape_of("alpha", alpha), _checks.shape_of("x", x)
+    if given is None or wanted is None:
+        return
+    pairs = list(zip(given, wanted, strict=False))
+    clash = any(None not in pair and pair[0] not in (1, pair[1]) for pair in pairs)
+    if clash or len(given) != len(wanted):
+        raise ValueError(
+            f"alpha must have the shape of x, {wanted}, or 1 on some axes, got {given}."
+        )
 
 
 def _check_sets(critic, x, generated):

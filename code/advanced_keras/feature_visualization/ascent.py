@@ -73,9 +73,8 @@ def channel_mean(features: Tensor, filters: Tensor) -> Tensor:
         >>> print(channel_mean(features, [1]).numpy())
         [4.]
     """
-    _checks.axes(
-        features=(features, "(batch, ..., channels)"), filters=(filters, "(batch,)")
-    )
+    _checks.axes(features=(features, "(batch, ..., channels)"))
+    _checks.shape_of("filters", filters)
     features, filters = _matched(_at_least_float32(features), filters)
     means = ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))
     return ops.take_along_axis(means, filters[:, None], axis=1)[:, 0]
@@ -335,7 +334,7 @@ def _four_axes(name, images):
 
 def _floating(images):
     """A tensor with a derivative: integers have none."""
-    _four_axes("images", images)
+    _checks.axes(images=(images, "(batch, ...)"))
     images = tf.convert_to_tensor(images)
     if not images.dtype.is_floating:
         raise ValueError(f"images must be floating point, got {images.dtype.name}.")
