@@ -263,7 +263,7 @@ def conv_matrix(
         [[1 2 0 0]
          [0 0 1 2]]
     """
-    _checks.axes(kernel=(kernel, "(..., c_in, c_out)"))
+    _checks.shape_of("kernel", kernel)
     kernel = np.asarray(kernel)
     rank = kernel.ndim - 2
     if rank < 1 or 0 in kernel.shape:

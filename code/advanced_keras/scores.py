@@ -148,7 +148,7 @@ def moments(features: Any) -> tuple[np.ndarray, np.ndarray]:
         >>> print(mean, covariance.shape)
         [2. 2.] (2, 2)
     """
-    _checks.axes(features=(features, "(count, n)"))
+    _checks.shape_of("features", features)
     features = np.asarray(features, dtype=float)
     if features.ndim != 2 or len(features) < 2 or not np.isfinite(features).all():
         raise ValueError(
