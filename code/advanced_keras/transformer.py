@@ -17,6 +17,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from advanced_keras import _checks
 from advanced_keras.attention import MultiHeadAttention, _positive_int, _share
 
 PAD = 0
@@ -628,6 +629,7 @@ def split_transformer(transformer: keras.Model) -> Transformer:
         ValueError: if ``transformer`` has no layers ``transformer_encoder`` and
             ``decoder``.
     """
+    _checks.instance("transformer", transformer, keras.Model, "a model")
     encoder_outputs = transformer.get_layer("transformer_encoder").output
     encoder = keras.Model(transformer.inputs[0], encoder_outputs, name="encoder")
     return Transformer(encoder, transformer.get_layer("decoder"), transformer)

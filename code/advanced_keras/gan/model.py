@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from advanced_keras import _checks
 from advanced_keras._types import Tensor
 
 from ..training import batch_size
@@ -356,6 +357,7 @@ def observe(network: keras.Model, inputs: Any) -> Tensor:
         network: a model.
         inputs: its inputs, ``(batch, ...)``.
     """
+    _checks.function("network", network)
     with keras.StatelessScope():
         return network(inputs, training=True)
 
