@@ -17,6 +17,20 @@
   });
 })();
 
+/* A full stop or a comma stays with the formula before it: never the first of a line. */
+(() => {
+  for (const formula of document.querySelectorAll(".bd-article span.math")) {
+    const text = formula.nextSibling;
+    const stop = text?.nodeType === Node.TEXT_NODE && text.data.match(/^[.,;:!?)\]’”]+/u);
+    if (!stop) continue;
+    text.splitText(stop[0].length);
+    const together = document.createElement("span");
+    together.style.whiteSpace = "nowrap";
+    formula.replaceWith(together);
+    together.append(formula, text);
+  }
+})();
+
 /* Formulas are set some at a time, from the top: the page answers the reader meanwhile.
    Those in view come first and together, so that the lines move once. */
 (() => {
