@@ -49,3 +49,19 @@
   }
   if (window.MathJax) window.MathJax.startup = { pageReady: typeset };
 })();
+
+/* What a search shows of a page: its text, without the contents at its top and its code.
+   Sphinx would take those, and fail where a name is only a place in the text. */
+document.addEventListener("DOMContentLoaded", () => {
+  if (typeof Search === "undefined") return;
+  const NO_TEXT = "#jb-print-docs-body, .ak-chapter-line, .headerlink, .highlight, script, style";
+  Search.htmlToText = (page, anchor) => {
+    const main = new DOMParser().parseFromString(page, "text/html").querySelector('[role="main"]');
+    if (!main) return "";
+    main.querySelectorAll(NO_TEXT).forEach((element) => element.remove());
+    const place = anchor ? main.querySelector(`[id="${CSS.escape(anchor.slice(1))}"]`) : null;
+    if (place?.matches("dt")) return `${place.textContent}: ${place.nextElementSibling?.textContent}`;
+    const found = place?.textContent.trim() ? place : place?.closest("section, dl");
+    return (found ?? main).textContent.trim() || document.title;
+  };
+});
