@@ -1,5 +1,6 @@
 """What is committed: complete, in one style, without addresses of package indexes."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -7,11 +8,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from sphinx.util import parselinenos
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
 import house  # noqa: E402
+from advanced_keras.display import PALETTE  # noqa: E402
 
 CHAPTERS = sorted((ROOT / "book").glob("*.md"))
 # Words that have only the form in -ise; of any other word ours is the one in -ize.
@@ -145,11 +148,50 @@ def test_code_fits_the_column(chapter):
             assert len(line) <= 88, f"{chapter.stem}: {line}"
 
 
+CUT_OUT = [
+    (chapter.stem, *found)
+    for chapter in CHAPTERS
+    for found in re.findall(
+        r"^```\{literalinclude\} (\S+)\n:pyobject: (\S+)\n(?::.*\n)*?:lines: (\S+)$",
+        chapter.read_text(encoding="utf-8"),
+        flags=re.MULTILINE,
+    )
+]
+
+
+@pytest.mark.parametrize("chapter, path, name, lines", CUT_OUT)
+def test_lines_cut_out_of_a_function_are_a_program(chapter, path, name, lines):
+    """Who shortens a docstring must not move the lines that a chapter shows."""
+    source = (ROOT / "book" / path).read_text(encoding="utf-8")
+    (function,) = (
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef) and node.name == name
+    )
+    whole = ast.get_source_segment(source, function).splitlines()
+    chosen = parselinenos(lines, len(whole))
+    shown = "\n".join(whole[number] for number in chosen)
+    (cut,) = ast.parse(shown).body
+    statements = [ast.dump(statement) for statement in function.body]
+    assert ast.get_docstring(cut) is None
+    assert [ast.dump(line) for line in cut.body] == statements[-len(cut.body) :]
+
+
 def test_macros_serve_pages_and_paper():
     latex = house.latex_macros()
     for name, body in house.MACROS.items():
         assert rf"\csname {name}\endcsname" in latex
         assert body in latex
+
+
+def test_palette_of_the_notation_page_is_that_of_the_figures():
+    css = (ROOT / "book" / "_static" / "house.css").read_text(encoding="utf-8")
+    colours = dict(
+        re.findall(r"^\.ak-(\w+) \{ --colour: (#\w+); \}", css, re.MULTILINE)
+    )
+    assert colours == {role: colour.lower() for role, colour in PALETTE.items()}
+    notation = (ROOT / "book" / "notation.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\{\.ak-(\w+)\}", notation)) == set(PALETTE)
 
 
 def test_times_are_said_in_words():
