@@ -154,7 +154,9 @@ class FillExercises(SphinxPostTransform):
         page = self.app.builder.get_relative_uri(self.env.docname, docname)
         words = nodes.Text("Solution")
         address = f"{page}#{anchor(label)}"
-        return nodes.reference("", "", words, internal=True, refuri=address)
+        return nodes.reference(
+            "", "", words, internal=True, refuri=address, classes=["ak-paged"]
+        )
 
 
 class PrintedNumbers(SphinxPostTransform):

@@ -227,18 +227,6 @@ class PrintedDrawings(SphinxPostTransform):
             image["uri"], image["candidates"] = uri, {"*": uri}
 
 
-class PrintedTables(SphinxPostTransform):
-    """Our tables are LaTeX, not the equations that MyST-NB takes them for."""
-
-    default_priority = 5  # right after MyST-NB's choice of the MIME type
-    formats = ("latex",)
-
-    def run(self, **kwargs):
-        for block in list(self.document.findall(nodes.math_block)):
-            if r"\begin{longtable}" in block.astext():
-                block.replace_self(nodes.raw("", block.astext(), format="latex"))
-
-
 class PrintedParts(SphinxPostTransform):
     """The PDF has the parts that the contents of the site has."""
 
@@ -274,7 +262,8 @@ def _draw_pdf(script: Path, target: Path) -> None:
     finally:
         sys.path.remove(str(script.parent))
     target.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(target, metadata={"CreationDate": None})
+    with matplotlib.rc_context({"pdf.fonttype": 42}):  # never Type 3
+        figure.savefig(target, metadata={"CreationDate": None})
 
 
 def setup(app):
@@ -296,7 +285,6 @@ def setup(app):
         InlineDrawings,
         SharedAssets,
         PrintedDrawings,
-        PrintedTables,
         PrintedParts,
     ):
         app.add_post_transform(transform)

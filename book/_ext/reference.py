@@ -63,7 +63,15 @@ def marked_up(text: str) -> str:
 
     >>> marked_up("`x` of |y|, **z, `a`; :class:`GAN`, ``b``, $m/s$")
     '``x`` of \\|y\\|, \\*\\*z, ``a``; :class:`GAN`, ``b``, :math:`m/s`'
+    >>> marked_up(">>> f(**x)")
+    '>>> f(**x)'
     """
+    shares = re.split(r"(^ *>>> .*(?:\n *\S.*)*)", text, flags=re.MULTILINE)
+    shares[::2] = map(_marked_prose, shares[::2])  # an example is code to the letter
+    return "".join(shares)
+
+
+def _marked_prose(text: str) -> str:
     text = LETTER.sub(r"\1\\", text)
     text = re.sub(r"\$([^$`]+)\$", r":math:`\1`", text)
     parts = re.split(r"(``.+?``|:[\w:]+:`[^`]+`)", text, flags=re.DOTALL)
@@ -354,7 +362,9 @@ PREAMBLE = r"""
   \def\@listi{\ak@list{\leftmargini}{2pt}}\let\@listI\@listi
   \def\@listii{\ak@list{\leftmarginii}{1pt}}%
   \def\@listiii{\ak@list{\leftmarginiii}{0pt}}%
-  \def\@listiv{\ak@list{\leftmarginiv}{0pt}}}
+  \def\@listiv{\ak@list{\leftmarginiv}{0pt}}%
+  \titleformat{\subsubsection}{\small\bfseries}{}{0pt}{}%
+  \titlespacing*{\subsubsection}{0pt}{2pt}{0pt}}
 \makeatother
 """
 
