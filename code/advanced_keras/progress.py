@@ -26,7 +26,8 @@ from tqdm import tqdm
 EVERY = 0.5
 """Seconds between two drawings, at least."""
 
-FORMAT = "{desc}: {percentage:.0f}%|{bar}| {n_fmt}/{total_fmt} [{remaining} left{postfix}]"
+COUNT = "{n_fmt}/{total_fmt} [{remaining} left{postfix}]"
+FORMAT = "{desc}: {percentage:.0f}%|{bar}| " + COUNT
 """tqdm's own adds time spent and rate, which leave the bar no width in a cell."""
 
 
