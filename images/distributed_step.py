@@ -9,8 +9,8 @@ ALT = (
     "From left to right: a global batch of B examples is dealt out to two replicas, b1 "
     "examples to the first and b2 to the second. Each replica has a copy of the same "
     "weights, computes its part of the loss and the gradient of that part. The "
-    "gradients g1 and g2 meet in an all-reduce, which adds them up and gives the sum "
-    "g1 + g2 to both replicas. Each applies the same update, so the copies stay equal."
+    "two gradients meet in an all-reduce, which adds them up and gives their sum to "
+    "both replicas. Each applies the same update, so the copies stay equal."
 )
 
 TOP, BOTTOM = 58.0, 174.0  # the rows of the two replicas
@@ -28,7 +28,7 @@ def draw() -> Figure:
         axes,
         (REDUCE, MIDDLE),
         (64, 116),
-        "all-\nreduce\n$\\mathbf{g}_1 + \\mathbf{g}_2$",
+        "all-\nreduce\n$\\nabla\\mathcal{L}_1 + \\nabla\\mathcal{L}_2$",
         "loss",
     )
     return figure
@@ -41,8 +41,10 @@ def _replica(axes: Axes, y: float, name: str) -> None:
     side = 1 if y > MIDDLE else -1
     arrow(axes, [(BATCH + 28, MIDDLE + 40 * side), (PART - 33, y)], "data")
     box(axes, (PART, y), (66, 44), f"$b_{name}$ rows", "data")
-    box(axes, (LOSS, y), (66, 44), f"copy of $\\mathbf{{W}}$\nloss $L_{name}$", "loss")
-    box(axes, (GRADIENT, y), (38, 32), f"$\\mathbf{{g}}_{name}$", "loss")
+    loss = rf"\mathcal{{L}}_{name}"
+    weights = "copy of $\\mathbf{\\Theta}$"
+    box(axes, (LOSS, y), (66, 44), f"{weights}\nloss ${loss}$", "loss")
+    box(axes, (GRADIENT, y), (38, 32), rf"$\nabla{loss}$", "loss")
     arrow(axes, [(PART + 33, y), (LOSS - 33, y)], "data")
     arrow(axes, [(LOSS + 33, y), (GRADIENT - 19, y)], "loss")
     arrow(axes, [(GRADIENT + 19, y), (REDUCE - 32, MIDDLE + 40 * side)], "loss")

@@ -29,10 +29,10 @@ def draw() -> Figure:
     name = {"rotation": 90, "mono": True, "fontsize": SMALL}
     label(axes, 22, 180, "TransformerEncoder", **name)
     label(axes, 482, 224, "TransformerDecoder", **name)
-    _embedding(axes, ENCODER, "source token ids\n$x_{(1..S)}$", "S", "source")
-    _embedding(
-        axes, DECODER, "target token ids, shifted\nright: $y_{(0..T-1)}$", "T", "target"
-    )
+    source = "source token ids\n$\\mathbf{x}_{(1..S)}$"
+    target = "target token ids, shifted\nright: $\\mathbf{y}_{(0..T-1)}$"
+    _embedding(axes, ENCODER, source, "S", "source")
+    _embedding(axes, DECODER, target, "T", "target")
     _encoder(axes)
     _decoder(axes)
     _bridge(axes)
@@ -92,14 +92,14 @@ def _decoder(axes: Axes) -> None:
     box(axes, (x, 392), (WIDTH, 24), "Dense(V)", role, mono=True, fontsize=SMALL)
     arrow(axes, [(x, 404), (x, 430)], role)
     _shape(axes, x, 415, "(B, T, V)")
-    logits = "logits for\n$y_{(1..T)}$"
-    box(axes, (x, 446), (WIDTH, 32), logits, role, radius=16, fontsize=SMALL)
+    logits = r"logits $\hat{\mathbf{y}}_{(1..T)}$"
+    box(axes, (x, 444), (WIDTH, 28), logits, role, radius=14)
 
 
 def _add_and_norm(
     axes: Axes, x: float, top: float, y: float, role: str, skip: tuple[float, int]
 ) -> None:
-    """The sum with the skipped input, normalised; ``skip`` = (its height, its side)."""
+    """The sum with the skipped input, normalized; ``skip`` = (its height, its side)."""
     start, side = skip
     edge = x + side * WIDTH / 2
     box(axes, (x, y), (WIDTH, 22), "add & norm", role)

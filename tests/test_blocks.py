@@ -43,10 +43,10 @@ def stock_block(block, norm, residual):
     dense = [keras.layers.Dense(12, "relu"), keras.layers.Dense(E)]
     norms = [keras.layers.LayerNormalization(epsilon=1e-6) for _ in range(2)]
 
-    def around(sublayer, normalise, x):
-        update = sublayer(normalise(x) if norm == "pre" else x)
+    def around(sublayer, normalize, x):
+        update = sublayer(normalize(x) if norm == "pre" else x)
         y = keras.layers.add([x, update]) if residual else update
-        return normalise(y) if norm == "post" else y
+        return normalize(y) if norm == "post" else y
 
     inputs = keras.Input((None, E))
     middle = around(lambda x: attention(x, x), norms[0], inputs)
@@ -234,8 +234,8 @@ def test_states_by_depth_are_what_the_blocks_return(stack, probe):
     np.testing.assert_allclose(found[0].mean(-1), 0, atol=1e-5)
 
 
-def test_the_logits_are_read_from_normalised_states(stack, probe):
-    """With pre-norm, too, although no block normalises what it returns."""
+def test_the_logits_are_read_from_normalized_states(stack, probe):
+    """With pre-norm, too, although no block normalizes what it returns."""
     opened = keras.Model(stack.input, stack.get_layer("before").input)
     last = np.asarray(opened(probe.tokens))
     np.testing.assert_allclose(last.mean(-1), 0, atol=1e-4)

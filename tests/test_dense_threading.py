@@ -537,7 +537,7 @@ def test_verdicts(name):
 
 @pytest.mark.parametrize("name", [n for n, v in VERDICTS.items() if v[2] != G])
 def test_threads_means_commuting_with_every_selection(name):
-    """Another characterisation: it commutes with permutations and repetitions."""
+    """Another characterization: it commutes with permutations and repetitions."""
     make, _, rows = VERDICTS[name]
     keras.utils.set_random_seed(0)
     function, x = make(), draw(*SHAPE)

@@ -220,12 +220,12 @@ def test_estimates_ignore_fillers(small):
     ("call", "match"),
     [
         (lambda p: time_series_regression(p.returns, np.ones((3, 1)), p.present),
-         "factors must begin"),
+         "factors must have shape"),
         (lambda p: cross_sectional_regression(
             p.returns, np.ones((48, 9, 1)), p.present),
-         "betas must begin"),
+         "betas must have shape"),
         (lambda p: cross_sectional_regression(p.returns[0], None, p.present),
-         "returns and present"),
+         "returns must have shape"),
         (lambda p: cross_sectional_regression(
             p.returns, np.ones((48, 40, 2)), p.present), "full rank.*date 0"),
         (lambda p: principal_components(p.returns, 1), "no gaps"),
@@ -248,7 +248,7 @@ def test_estimates_ignore_fillers(small):
         (lambda p: fama_macbeth(p.returns[:1], p.characteristics[:1], p.present[:1]),
          "at least 2 dates, got 1"),
         (lambda p: canonical_correlations(np.ones((9, 2)), np.ones((8, 2))),
-         "same dates"),
+         "with D = 9 as in F"),
         (lambda p: Ensemble(()), "members.*none"),
     ],
 )  # fmt: skip
@@ -297,7 +297,7 @@ def test_ipca_solves_both_regressions(small):
     np.testing.assert_allclose(solve_gamma(W, q, F), model.gamma, atol=1e-5)
 
 
-def test_ipca_normalisation(small):
+def test_ipca_normalization(small):
     model = fit_ipca(small, 3)
     np.testing.assert_allclose(model.gamma.T @ model.gamma, np.eye(3), atol=1e-10)
     covariance = np.cov(model.factors(small).T)

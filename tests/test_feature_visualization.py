@@ -122,28 +122,28 @@ def test_gradient_against_finite_differences():
         assert abs(np.sum(gradient * v) - slope) < 1e-8 * (1 + abs(slope))
 
 
-def test_gradient_of_jittered_and_penalised_utility_against_finite_differences():
+def test_gradient_of_jittered_and_penalized_utility_against_finite_differences():
     extractor = smooth64()
     ascent = Ascent(extractor, tv=0.3)
     filters = tf.constant([1, 2])
 
-    def penalised(x):
+    def penalized(x):
         utility = ascent.utility(x, filters, shift=(3, -2))
         return utility - 0.3 * total_variation(x) / (8 * 6 * 3)
 
     x, v = normal(2, 8, 6, 3), normal(2, 8, 6, 3, seed=5)
-    gradient = pixel_gradient(penalised, x).numpy()
-    assert abs(np.sum(gradient * v) - directional(penalised, x, v, 1e-7)) < 1e-6
+    gradient = pixel_gradient(penalized, x).numpy()
+    assert abs(np.sum(gradient * v) - directional(penalized, x, v, 1e-7)) < 1e-6
 
 
-def test_step_follows_the_gradient_of_the_penalised_utility():
+def test_step_follows_the_gradient_of_the_penalized_utility():
     """The direction that step takes, against differences of what it should climb."""
     extractor = smooth64()
     ascent = Ascent(extractor, tv=0.7)
     x = 0.3 + 0.4 * uniform(1, 6, 6, 3).astype("float64")
     shift, filters = (1, 2), tf.constant([2])
 
-    def penalised(x):
+    def penalized(x):
         moved = np.roll(np.asarray(x), shift, (1, 2))
         n = x[0].size
         rough = np.abs(np.diff(x, axis=1)).sum() + np.abs(np.diff(x, axis=2)).sum()
@@ -156,7 +156,7 @@ def test_step_follows_the_gradient_of_the_penalised_utility():
     for index in np.ndindex(x.shape):
         v = np.zeros_like(x)
         v[index] = 1
-        by_hand[index] = directional(penalised, x, v, 1e-6)
+        by_hand[index] = directional(penalized, x, v, 1e-6)
     by_hand /= np.sqrt(np.mean(by_hand**2))
     np.testing.assert_allclose((moved.numpy() - x) / 1e-3, by_hand, atol=1e-5)
 
@@ -320,7 +320,7 @@ def test_colours_of_the_metric_are_the_covariance_and_positive_definite():
 
 
 def test_best_picture_of_a_position_of_a_linear_layer_is_the_filter():
-    """Cauchy and Schwarz: the maximiser of unit norm is w / ||w||."""
+    """Cauchy and Schwarz: the maximizer of unit norm is w / ||w||."""
     kernel = normal(5, 3, 2, 4).astype("float32")
     linear = convolution(kernel)
 
@@ -689,7 +689,7 @@ def test_fgsm_raises_the_loss_and_stays_in_both_boxes():
 
 
 def test_saliency_and_fgsm_keep_pictures_apart():
-    """In training mode batch normalisation would mix them."""
+    """In training mode batch normalization would mix them."""
     network, x, labels = untrained(), scenes()[1].images[:3], [1, 2, 3]
     maps, attack = saliency(network, x, labels), fgsm(network, x, labels, 0.1)
     for i in range(3):

@@ -1,7 +1,7 @@
 """The GAN: what each half of a step changes, the losses, saving, the ring.
 
 Oracles: closed forms of Goodfellow et al. (2014), finite differences, the losses of
-stock Keras, numerical maximisation, SciPy's distances, and training that goes on.
+stock Keras, numerical maximization, SciPy's distances, and training that goes on.
 """
 
 import keras
@@ -665,7 +665,7 @@ def test_on_two_replicas_each_gives_half_of_the_gradient(monkeypatch):
     assert slopes[1] == pytest.approx(slopes[0] / 2)
 
 
-def test_each_player_minimises_its_layers_own_losses():
+def test_each_player_minimizes_its_layers_own_losses():
     """With a learning rate of 1, L2 of weight c moves each weight by -2 c w more."""
     moved = []
     for weight in (0.0, 0.01):

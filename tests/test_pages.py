@@ -50,6 +50,34 @@ def test_line_leads_to_colab_only_with_a_repository():
     assert "Runs in" not in text
 
 
+def a_cell(code, *, shows=False):
+    """A code cell as MyST-NB hands it on."""
+    source = nodes.container("", nb_element="cell_code_source")
+    source += nodes.literal_block(code, code)
+    cell = nodes.container("", source, nb_element="cell_code")
+    if shows:
+        cell += nodes.container("", nb_element="cell_code_output")
+    return cell
+
+
+def test_imports_are_folded_and_nothing_else():
+    imports, work = a_cell("from a import b\n\nb()"), a_cell("import c\nc.d")
+    chapter = publish_doctree("words")
+    chapter += [imports, work]
+    assert pages.imports_cell(chapter) is imports
+    for other in (a_cell("import c\nc.d", shows=True), a_cell("x = 1")):
+        page = publish_doctree("words")
+        page += [other, a_cell("import c")]
+        assert pages.imports_cell(page) is None
+    assert pages.imports_cell(publish_doctree("words")) is None
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_every_chapter_begins_with_its_imports(name):
+    cell = re.search(r"^```\{code-cell\}.*?\n(.*?)^```$", BOOK[name], re.M | re.S)
+    assert cell[1].lstrip().startswith(("import ", "from "))
+
+
 @pytest.mark.parametrize("address", ["owner/name", "https://example.org/a/b", "x"])
 def test_repository_must_be_an_address(address):
     with pytest.raises(ConfigError, match="ak_repository must be"):
@@ -179,14 +207,17 @@ def page_with_results(*entries):
 def test_results_of_all_chapters_are_gathered_in_the_order_of_the_book():
     found = {"index": nodes.section(""), "a": page_with_results("gap", "1e-6", "Keras")}
     found["b"] = nodes.section("", nodes.table("", nodes.tgroup(cols=0)))
+    found["c"] = page_with_results("time", "3 s", "none")
     env = SimpleNamespace(
         config=SimpleNamespace(root_doc="index"),
-        toctree_includes={"index": ["b", "a"]},
-        get_doctree=found.get,
+        toctree_includes={"index": ["c", "b", "a"]},
     )
-    ((page, *entries),) = status.results(env)
-    assert page == "a"
-    assert [entry.astext() for entry in entries] == ["gap", "1e-6", "Keras"]
+    for env.docname, page in found.items():
+        status.collect(SimpleNamespace(env=env), page)
+    rows = [(page, [e.astext() for e in row]) for page, *row in status.results(env)]
+    assert rows == [("c", ["time", "3 s", "none"]), ("a", ["gap", "1e-6", "Keras"])]
+    status.purge(None, env, "c")
+    assert [page for page, *_ in status.results(env)] == ["a"]
 
 
 def measured(text):

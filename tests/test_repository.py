@@ -1,5 +1,6 @@
 """What is committed: complete, in one style, without addresses of package indexes."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -7,13 +8,24 @@ from pathlib import Path
 
 import pytest
 import yaml
+from sphinx.util import parselinenos
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
 import house  # noqa: E402
+from advanced_keras.display import PALETTE  # noqa: E402
 
 CHAPTERS = sorted((ROOT / "book").glob("*.md"))
+# Words that have only the form in -ise; of any other word ours is the one in -ize.
+NEVER_IZE = set(
+    """advertise advise appraise bruise chastise circumcise compromise
+    comprise concise demise despise devise disguise enterprise excise exercise
+    expertise franchise improvise incise liaise merchandise paradise practise
+    praise precise imprecise premise promise revise supervise unsupervise
+    surprise televise treatise turquoise""".split()
+)
+ISE = re.compile(r"([A-Z]?[a-z]*is)(?:e|es|ed|ing|ers?|ations?)(?![a-z])")
 TESTED_AS = {
     "functional_model": "test_tracing",
     "transformer_models": "test_transformer",
@@ -78,6 +90,30 @@ def test_no_package_index_is_named():
             assert allowed or not pattern.search(line), f"{path}: {line}"
 
 
+def in_ise(text):
+    """The words of ``text``, inside of names too, that are written -ise, not -ize."""
+    for found in ISE.finditer(text):
+        stem = found[1].lower() + "e"
+        regular = stem.endswith(("noise", "wise")) or stem in NEVER_IZE
+        if not regular and len(stem) > 5:  # shorter: arise, raise, rise, wise
+            yield found[0]
+
+
+def test_one_spelling_is_told_from_the_other():
+    ours = "StuckNoise noisiest likewise raising exercises denoiser minimize analysed"
+    theirs = ["minim" + "ise", "Special" + "ising", "normal" + "isation"]
+    assert not list(in_ise(ours))
+    assert list(in_ise(f"{ours} {' '.join(theirs)}")) == theirs
+
+
+def test_one_spelling_throughout():
+    """-ize where a word has both forms; titles of papers stay as they were given."""
+    for path in tracked():
+        if path.suffix not in {".png", ".svg", ".bib", ".lock"}:
+            words = list(in_ise(path.read_text(encoding="utf-8")))
+            assert not words, f"{path}: {words}"
+
+
 def test_no_large_files():
     for path in tracked():
         assert path.stat().st_size < 1_000_000, path
@@ -112,11 +148,50 @@ def test_code_fits_the_column(chapter):
             assert len(line) <= 88, f"{chapter.stem}: {line}"
 
 
+CUT_OUT = [
+    (chapter.stem, *found)
+    for chapter in CHAPTERS
+    for found in re.findall(
+        r"^```\{literalinclude\} (\S+)\n:pyobject: (\S+)\n(?::.*\n)*?:lines: (\S+)$",
+        chapter.read_text(encoding="utf-8"),
+        flags=re.MULTILINE,
+    )
+]
+
+
+@pytest.mark.parametrize("chapter, path, name, lines", CUT_OUT)
+def test_lines_cut_out_of_a_function_are_a_program(chapter, path, name, lines):
+    """Who shortens a docstring must not move the lines that a chapter shows."""
+    source = (ROOT / "book" / path).read_text(encoding="utf-8")
+    (function,) = (
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef) and node.name == name
+    )
+    whole = ast.get_source_segment(source, function).splitlines()
+    chosen = parselinenos(lines, len(whole))
+    shown = "\n".join(whole[number] for number in chosen)
+    (cut,) = ast.parse(shown).body
+    statements = [ast.dump(statement) for statement in function.body]
+    assert ast.get_docstring(cut) is None
+    assert [ast.dump(line) for line in cut.body] == statements[-len(cut.body) :]
+
+
 def test_macros_serve_pages_and_paper():
     latex = house.latex_macros()
     for name, body in house.MACROS.items():
         assert rf"\csname {name}\endcsname" in latex
         assert body in latex
+
+
+def test_palette_of_the_notation_page_is_that_of_the_figures():
+    css = (ROOT / "book" / "_static" / "house.css").read_text(encoding="utf-8")
+    colours = dict(
+        re.findall(r"^\.ak-(\w+) \{ --colour: (#\w+); \}", css, re.MULTILINE)
+    )
+    assert colours == {role: colour.lower() for role, colour in PALETTE.items()}
+    notation = (ROOT / "book" / "notation.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\{\.ak-(\w+)\}", notation)) == set(PALETTE)
 
 
 def test_times_are_said_in_words():

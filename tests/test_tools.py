@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from jupyter_client.manager import start_new_kernel
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
 import book  # noqa: E402
+import made  # noqa: E402
 
 
 @pytest.fixture
@@ -129,6 +131,99 @@ def test_a_build_that_was_killed_is_cleared_by_the_next(away):
     assert not (away / "_build" / ".unfinished-html").exists()
 
 
+@pytest.fixture
+def built(away, monkeypatch):
+    """A small book that is built by writing one page; how often is counted."""
+    builds = []
+
+    def write(builder):
+        builds.append(builder)
+        page = away / "_build" / "html" / "index.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text("<html>")
+
+    (away / ".venv").mkdir()
+    (away / ".venv" / ".ready").write_text("mark")
+    (away / "code").mkdir()
+    (away / "code" / "layer.py").write_text("x = 1")
+    monkeypatch.setattr(book, "setup", lambda: None)
+    monkeypatch.setattr(book, "jupyter_book", write)
+    book.html()
+    return away, builds
+
+
+def test_what_has_not_changed_is_not_built_again(built):
+    away, builds = built
+    book.html()
+    (away / ".git").mkdir()
+    (away / ".git" / "index").touch()
+    (away / "notebooks").mkdir()
+    (away / "notebooks" / "vae.ipynb").touch()
+    book.html()
+    assert len(builds) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda away: (away / "code" / "layer.py").write_text("x = 2"),
+        lambda away: (away / "code" / "layer.py").rename(away / "code" / "other.py"),
+        lambda away: (away / "code" / "new.py").touch(),
+        lambda away: (away / ".venv" / ".ready").write_text("another"),
+        lambda away: (away / "_build" / "html" / "index.html").write_text("<html>!"),
+        lambda away: (away / "_build" / "html" / "index.html").unlink(),
+        lambda away: (away / "_build" / "html" / "more.html").touch(),
+        lambda away: (away / "_build" / ".made-html").write_text("{"),
+        lambda away: book.discard("html"),
+    ],
+)
+def test_any_change_is_built(built, change):
+    away, builds = built
+    change(away)
+    book.html()
+    assert len(builds) == 2
+    book.html()
+    assert len(builds) == 2
+
+
+def test_a_change_while_the_book_is_built_is_built_next(built, monkeypatch):
+    away, builds = built
+    write = book.jupyter_book
+
+    def meanwhile(builder):
+        write(builder)
+        (away / "code" / "layer.py").write_text(f"x = {len(builds)}")
+
+    (away / "code" / "layer.py").write_text("x = 0")
+    monkeypatch.setattr(book, "jupyter_book", meanwhile)
+    book.html()
+    book.html()
+    assert len(builds) == 3
+
+
+def test_a_build_that_fails_is_not_taken_for_done(built, monkeypatch):
+    away, builds = built
+
+    def fail(builder):
+        raise book.Stop("failed: a warning")
+
+    (away / "code" / "layer.py").write_text("x = 3")
+    write = book.jupyter_book
+    monkeypatch.setattr(book, "jupyter_book", fail)
+    with pytest.raises(book.Stop):
+        book.html()
+    monkeypatch.setattr(book, "jupyter_book", write)
+    book.html()
+    assert len(builds) == 2
+
+
+def test_the_record_of_this_book_covers_what_its_pages_are_made_from():
+    seen = {path.relative_to(ROOT).parts[0] for path in made.walk(ROOT)}
+    needed = "book code images tests benchmarks tools _config.yml _toc.yml"
+    assert set(needed.split()) <= seen
+    assert not seen & {"_build", ".venv", ".git"}
+
+
 def test_lock_is_replaced_only_when_it_is_whole(away, monkeypatch, capsys):
     monkeypatch.setattr(book, "setup", lambda: None)
     monkeypatch.setitem(book.COMMANDS, "lock", (book.lock, ""))
@@ -170,3 +265,22 @@ def test_unknown_command_shows_the_list():
     )
     assert done.returncode == 2
     assert "make html" in done.stdout
+
+
+def test_a_kernel_of_a_build_keeps_quiet_about_its_transport_only(away, tmp_path):
+    book.write_profile()
+    heard = tmp_path / "heard.txt"
+    with heard.open("w") as terminal:
+        kernel, client = start_new_kernel(env=book.child_env(), stderr=terminal)
+        cell = (
+            "import warnings\nget_ipython().kernel.log.warning('the kernel warns')\n"
+            "warnings.warn('the cell warns')"
+        )
+        said = []
+        client.execute_interactive(cell, timeout=60, output_hook=said.append)
+        client.stop_channels()
+        kernel.shutdown_kernel(now=True)
+    assert "the kernel warns" in heard.read_text()
+    assert "encryption" not in heard.read_text()
+    streams = [m["content"]["text"] for m in said if m["msg_type"] == "stream"]
+    assert any("the cell warns" in text for text in streams)

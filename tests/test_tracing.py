@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from keras import layers, ops
 
 from advanced_keras.attention import MultiHeadAttention
-from advanced_keras.tracing import Trace, trace, trace_model, trace_source
+from advanced_keras.tracing import Trace, plot_model, trace, trace_model, trace_source
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +98,39 @@ def test_shared_layer_is_two_calls():
     # plot_model merges the two calls into one box: that is why ours is here
     drawn = keras.utils.model_to_dot(found.result, show_layer_names=True).to_string()
     assert drawn.count("(Dense)") == 1
+
+
+def named():
+    left, right = keras.Input((4,), name="left"), keras.Input((4,), name="right")
+    same = layers.Dense(3, name="same")
+    gap = layers.Subtract(name="gap")([same(left), same(right)])
+    return keras.Model([left, right], gap, name="named")
+
+
+def widths(node):
+    """How wide the white cells of a box of Keras's drawing are, and all of it."""
+    spans = {"white": [], "black": [], "none": []}
+    for fill, points in re.findall(r'<polygon fill="(\w+)".*? points="(.*?)"', node):
+        across = [float(point.split(",")[0]) for point in points.split()]
+        spans[fill] += [min(across), max(across)]
+    return max(spans["white"]) - min(spans["white"]), np.ptp(spans["black"])
+
+
+def test_the_drawing_of_keras_fits_the_page():
+    """The same each time, the arrows in the colour of text, no gap in a box."""
+    drawn, again = (plot_model(named(), "Two inputs and one layer") for _ in range(2))
+    svg = drawn.svg
+    assert svg == again.svg
+    paper = float(re.search(rb"/MediaBox \[ *0 0 ([\d.]+)", drawn.pdf)[1])
+    assert paper == pytest.approx(float(re.search(r'width="(\d+)pt"', svg)[1]), abs=1)
+    nodes = re.findall(r'<g id="[^"]*" class="node">.*?</g>', svg, flags=re.DOTALL)
+    assert len(nodes) == 4
+    for node in nodes:
+        cells, box = widths(node)
+        assert 0.97 * box < cells <= box
+    edges = re.findall(r'<g id="[^"]*" class="edge".*?</g>', svg, flags=re.DOTALL)
+    assert all(edge.count('stroke="currentColor"') == 2 for edge in edges) and edges
+    assert 'fill="white"' not in svg.split('class="node"')[0]
 
 
 def self_attention():

@@ -547,7 +547,7 @@ def one_step(critic_optimizer, decay=0.0):
     return model, fit(model, POINTS[:64])
 
 
-def test_the_critic_minimises_its_layers_own_losses_too():
+def test_the_critic_minimizes_its_layers_own_losses_too():
     (plain, logs), (decayed, other) = (
         one_step(keras.optimizers.SGD(0.1), decay) for decay in (0.0, 0.5)
     )

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import made
 import trouble
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,10 +48,30 @@ def child_env():
     return {**os.environ, **settings}
 
 
+KERNEL = """\
+# Written by tools/book.py. A kernel says at its start that it is not encrypted. Those
+# of a build talk to their own machine only. What else a kernel or a cell says is heard.
+import logging
+
+logging.getLogger("IPKernelApp").addFilter(
+    lambda record: "TCP without encryption" not in record.getMessage()
+)
+"""
+
+
+def write_profile():
+    """The IPython profile of every child, in the build folder."""
+    profile = BUILD / "ipython" / "profile_default"
+    profile.mkdir(parents=True, exist_ok=True)
+    config = profile / "ipython_kernel_config.py"
+    if not config.exists() or config.read_text(encoding="utf-8") != KERNEL:
+        config.write_text(KERNEL, encoding="utf-8")
+
+
 def run(*command, **options):
     """Run a child to its end; its failure is ours."""
     line = [str(part) for part in command]
-    (BUILD / "ipython").mkdir(parents=True, exist_ok=True)
+    write_profile()
     done = subprocess.run(line, cwd=ROOT, env=child_env(), **options)
     if done.returncode:
         raise Stop("failed: " + " ".join(Path(c).name for c in line[:4]) + " ...")
@@ -168,11 +189,21 @@ def jupyter_book(builder):
     explained(BIN / "jupyter-book", "build", ROOT, "--builder", builder, *strict)
 
 
+def build(output, builder):
+    """Build an output, unless the last build of the same book left it as it is."""
+    setup()
+    record = made.Record(ROOT, BUILD / output, (VENV / ".ready").read_text())
+    if record.holds():
+        print("Nothing has changed since the last build.")
+        return
+    with whole_or_nothing(output):
+        jupyter_book(builder)
+    record.write()
+
+
 def html():
     """Build the site."""
-    setup()
-    with whole_or_nothing("html"):
-        jupyter_book("html")
+    build("html", "html")
     print(f"\nThe book is at {BUILD / 'html' / 'index.html'}")
 
 
@@ -206,9 +237,7 @@ def pdf():
                 "latexmk (Debian: apt-get install texlive-xetex texlive-latex-extra "
                 "latexmk fonts-freefont-otf; macOS: MacTeX; Windows: MiKTeX)"
             )
-    setup()
-    with whole_or_nothing("latex"):
-        jupyter_book("pdflatex")
+    build("latex", "pdflatex")
     print(f"\nThe PDF is at {BUILD / 'latex' / 'advanced-keras.pdf'}")
 
 

@@ -7,6 +7,7 @@ the last commit, in folders of different names, with the environment of this one
 """
 
 import argparse
+import contextlib
 import filecmp
 import os
 import random
@@ -73,17 +74,29 @@ def differences(one: Path, other: Path) -> list[str]:
     return lone + unequal
 
 
+def moments(count: int, whole: float, seed: int) -> list[float]:
+    """When to kill a build: early, while it starts, and later, while chapters run.
+
+    Every second moment is within the first tenth of ``whole`` seconds, the others are
+    anywhere up to half of it.
+    """
+    draw = random.Random(seed).uniform
+    return [draw(1, whole / (10 if n % 2 == 0 else 2)) for n in range(count)]
+
+
 def main() -> int:
     """Build, kill, build again, compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=4, help="of the second build")
     parser.add_argument("--seed", type=int, default=0, help="of the moments of killing")
+    parser.add_argument("--into", type=Path, help="a folder that keeps both builds")
     chosen = parser.parse_args()
-    moments = random.Random(chosen.seed)
-    kills = [moments.uniform(1, 60) for _ in range(chosen.kills)]
-    with tempfile.TemporaryDirectory() as place:
+    with contextlib.ExitStack() as stack:
+        place = chosen.into or stack.enter_context(tempfile.TemporaryDirectory())
         calm, disturbed = clone(Path(place, "calm")), clone(Path(place, "disturbed"))
-        print(f"undisturbed: {build(calm):.0f} s", flush=True)
+        whole = build(calm)
+        print(f"undisturbed: {whole:.0f} s", flush=True)
+        kills = moments(chosen.kills, whole, chosen.seed)
         print(f"to the end: {build(disturbed, kills):.0f} s", flush=True)
         found = differences(calm, disturbed)
         print("\n".join(found) or f"{len(files(calm))} files, all the same")

@@ -6,6 +6,7 @@ import gc
 import importlib.util
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -158,6 +159,17 @@ class SharedAssets(SphinxPostTransform):
                 raw.replace_self(nodes.raw("", page, format="html"))
 
 
+def _static_anew(app):
+    """Start without the static files of a build before.
+
+    Sphinx writes a checksum behind the address of a file that is already there. Some
+    extensions bring theirs when all pages are written: a second build would find them,
+    and give other pages than a first.
+    """
+    if app.builder.format == "html":
+        shutil.rmtree(Path(app.outdir) / "_static", ignore_errors=True)
+
+
 def _share_assets(app):
     """Serve the scripts and styles of the widgets as files of the site."""
     app.config.html_static_path.append(str(interactive.FOLDER))
@@ -261,6 +273,7 @@ def setup(app):
     app.connect("config-inited", _define_macros)
     app.connect("config-inited", _remember_times)
     app.connect("builder-inited", _collect_seldom)
+    app.connect("builder-inited", _static_anew)
     app.connect("builder-inited", _share_assets)
     app.connect("source-read", _glue_values)
     app.connect("html-page-context", _without_thebe, priority=998)

@@ -105,6 +105,46 @@ class ChapterLine(SphinxPostTransform):
         title.parent.insert(title.parent.index(title) + 1, raw)
 
 
+# ---------------------------------------------------------------- imports
+
+
+def imports_cell(document):
+    """The first code cell of a chapter if all it does is to import and prepare.
+
+    Such a cell shows nothing. In most chapters it fills the first screen.
+    """
+    cells = document.findall(
+        lambda node: (
+            isinstance(node, nodes.container) and node.get("nb_element") == "cell_code"
+        )
+    )
+    first = next(cells, None)
+    if first is None or not first.children:
+        return None
+    shown = any(part.get("nb_element") == "cell_code_output" for part in first.children)
+    code = first.astext().lstrip()
+    return first if not shown and code.startswith(("import ", "from ")) else None
+
+
+class FoldedImports(SphinxPostTransform):
+    """Fold the imports, so that a chapter begins with its picture.
+
+    It is done to the page alone, by the means of MyST-NB for hidden cells: in the
+    notebook and on paper the cell stands as it was written.
+    """
+
+    default_priority = 198  # just before MyST-NB hides what is to be hidden
+    formats = ("html",)
+
+    def run(self, **kwargs):
+        source = Path(self.env.doc2path(self.env.docname)).read_text(encoding="utf-8")
+        cell = imports_cell(self.document) if is_chapter(source) else None
+        if cell is not None and not cell.get("hide_mode"):
+            cell["hide_mode"] = "input"
+            cell["prompt_show"] = "What this chapter imports"
+            cell["prompt_hide"] = "What this chapter imports"
+
+
 # ----------------------------------------------------------------- metadata
 
 
@@ -209,4 +249,5 @@ def setup(app):
     app.connect("html-page-context", _metadata)
     app.connect("build-finished", _files)
     app.add_post_transform(ChapterLine)
+    app.add_post_transform(FoldedImports)
     return {"version": "1", "parallel_read_safe": False}

@@ -86,17 +86,41 @@ def contents(env) -> list[str]:
     return found
 
 
-def results(env) -> list[tuple]:
-    """What each chapter measured: its page, then the entries of its own table."""
+def collect(app, doctree):
+    """Keep what a page measured: the entries of its own table."""
     rows = []
-    for docname in contents(env):
-        for table in env.get_doctree(docname).findall(nodes.table):
-            if MEASURED not in table["classes"]:
-                continue
+    for table in doctree.findall(nodes.table):
+        if MEASURED in table["classes"]:
             for row in next(iter(table.findall(nodes.tbody))).children:
-                cells = [nodes.inline("", "", *words(entry)) for entry in row.children]
-                rows.append((docname, *cells))
-    return rows
+                rows.append([words(entry) for entry in row.children])
+    if rows:
+        kept(app.env)[app.env.docname] = rows
+
+
+def kept(env) -> dict:
+    """What was collected, by page."""
+    if not hasattr(env, "ak_measured"):
+        env.ak_measured = {}
+    return env.ak_measured
+
+
+def purge(app, env, docname):
+    """Forget a page that is read again."""
+    kept(env).pop(docname, None)
+
+
+def results(env) -> list[tuple]:
+    """What each chapter measured, in order: its page, then an entry of its table."""
+    return [
+        (docname, *(nodes.inline("", "", *copies(cell)) for cell in row))
+        for docname in contents(env)
+        for row in kept(env).get(docname, [])
+    ]
+
+
+def copies(cell: list[nodes.Node]) -> list[nodes.Node]:
+    """The nodes once more: what is put into a page belongs to that page."""
+    return [node.deepcopy() for node in cell]
 
 
 def words(entry: nodes.entry) -> list[nodes.Node]:
@@ -175,5 +199,7 @@ def setup(app):
     app.add_node(status_table)
     app.add_directive("status", StatusDirective)
     app.add_post_transform(FillStatus)
+    app.connect("doctree-read", collect)
+    app.connect("env-purge-doc", purge)
     app.connect("env-updated", _again)
-    return {"version": "1", "parallel_read_safe": False}
+    return {"version": "1", "env_version": 1, "parallel_read_safe": False}

@@ -17,6 +17,20 @@
   });
 })();
 
+/* A full stop or a comma stays with the formula before it: never the first of a line. */
+(() => {
+  for (const formula of document.querySelectorAll(".bd-article span.math")) {
+    const text = formula.nextSibling;
+    const stop = text?.nodeType === Node.TEXT_NODE && text.data.match(/^[.,;:!?)\]’”]+/u);
+    if (!stop) continue;
+    text.splitText(stop[0].length);
+    const together = document.createElement("span");
+    together.style.whiteSpace = "nowrap";
+    formula.replaceWith(together);
+    together.append(formula, text);
+  }
+})();
+
 /* Formulas are set some at a time, from the top: the page answers the reader meanwhile.
    Those in view come first and together, so that the lines move once. */
 (() => {
@@ -35,3 +49,19 @@
   }
   if (window.MathJax) window.MathJax.startup = { pageReady: typeset };
 })();
+
+/* What a search shows of a page: its text, without the contents at its top and its code.
+   Sphinx would take those, and fail where a name is only a place in the text. */
+document.addEventListener("DOMContentLoaded", () => {
+  if (typeof Search === "undefined") return;
+  const NO_TEXT = "#jb-print-docs-body, .ak-chapter-line, .headerlink, .highlight, script, style";
+  Search.htmlToText = (page, anchor) => {
+    const main = new DOMParser().parseFromString(page, "text/html").querySelector('[role="main"]');
+    if (!main) return "";
+    main.querySelectorAll(NO_TEXT).forEach((element) => element.remove());
+    const place = anchor ? main.querySelector(`[id="${CSS.escape(anchor.slice(1))}"]`) : null;
+    if (place?.matches("dt")) return `${place.textContent}: ${place.nextElementSibling?.textContent}`;
+    const found = place?.textContent.trim() ? place : place?.closest("section, dl");
+    return (found ?? main).textContent.trim() || document.title;
+  };
+});

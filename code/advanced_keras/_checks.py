@@ -6,6 +6,8 @@ import math
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
 
 def is_real(value: Any) -> bool:
     """Whether a value is a number that can be compared: not a truth value, not nan."""
@@ -40,3 +42,119 @@ def share(name: str, value: Any) -> None:
     """Refuse what is not a number of at least 0 and below 1."""
     if not is_real(value) or not 0 <= float(value) < 1:
         raise ValueError(f"{name} must be at least 0 and below 1, got {value!r}.")
+
+
+# -- arrays: tensors of a graph have no values yet, so only their static shape is seen
+
+
+def shape_of(name: str, value: Any) -> tuple[int | None, ...] | None:
+    """Return the shape of an array, None if it has no known rank; refuse all else."""
+    if not (hasattr(value, "shape") and hasattr(value, "dtype")):
+        value = _as_array(name, value)
+    kind = str(getattr(value.dtype, "name", value.dtype))
+    if not kind.startswith(("bool", "int", "uint", "float", "bfloat")):
+        raise TypeError(f"{name} must hold numbers, got an array of {kind}.")
+    if getattr(value.shape, "rank", 0) is None:
+        return None
+    return tuple(value.shape)
+
+
+def axes(**arguments: tuple[Any, str]) -> None:
+    """Refuse arrays whose axes don't fit.
+
+    Each argument is a pair: the array, and its shape as docstrings write it, such as
+    ``(batch, rows, columns, 3)`` or ``(..., T, d)``. A letter or word stands for the
+    same size wherever it occurs; sizes that are not known yet fit everything.
+    """
+    known: dict[str, tuple[int, str]] = {}
+    for name, (value, form) in arguments.items():
+        shape = shape_of(name, value)
+        reason = None if shape is None else _misfit(name, shape, form, known)
+        if reason is not None:
+            raise ValueError(f"{name} must have shape {form}{reason}, got {shape}.")
+
+
+def alike(**arguments: Any) -> None:
+    """Refuse arrays that have not all the same shape: they would broadcast."""
+    shapes = {name: shape_of(name, value) for name, value in arguments.items()}
+    first, *others = (shape for shape in shapes.values() if shape is not None)
+    if not all(_agree(first, other) for other in others):
+        raise ValueError(
+            f"{' and '.join(shapes)} must have the same shape, got "
+            f"{' and '.join(map(str, shapes.values()))}."
+        )
+
+
+def finite(**arguments: Any) -> None:
+    """Refuse arrays that are empty, or that hold nan or inf."""
+    for name, value in arguments.items():
+        shape_of(name, value)
+        array = np.asarray(value)
+        if not array.size:
+            raise ValueError(f"{name} must not be empty, got shape {array.shape}.")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} must be finite, got nan or inf in it.")
+
+
+def between(name: str, value: Any, least: float, most: float) -> None:
+    """Refuse an array with numbers outside of ``least`` to ``most``, or without any."""
+    finite(**{name: value})
+    low, high = float(np.min(value)), float(np.max(value))
+    if not least <= low <= high <= most:
+        raise ValueError(
+            f"{name} must be from {least:g} to {most:g}, got {low:.3g} to {high:.3g}."
+        )
+
+
+def flags(name: str, value: Any) -> None:
+    """Refuse an array of anything but True and False."""
+    if np.asarray(value).dtype != bool:
+        raise TypeError(f"{name} must hold bool, got {np.asarray(value).dtype}.")
+
+
+def instance(name: str, value: Any, kind: type | tuple[type, ...], what: str) -> None:
+    """Refuse what is not of a class, which is told in words."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {what}, got {value!r}.")
+
+
+def function(name: str, value: Any) -> None:
+    """Refuse what can't be called."""
+    if not callable(value):
+        raise TypeError(f"{name} must be callable, got {value!r}.")
+
+
+def _as_array(name, value) -> np.ndarray:
+    """Lists and numbers as an array; no text, and no rows of unequal length."""
+    try:
+        if value is not None and not isinstance(value, (str, bytes, dict)):
+            return np.asarray(value)
+    except (TypeError, ValueError):
+        pass
+    raise TypeError(f"{name} must be an array of numbers, got {value!r}.")
+
+
+def _misfit(name, shape, form, known) -> str | None:
+    """Why a shape is not the wanted one; '' if it has too many or too few axes."""
+    wanted = [word.strip() for word in form.strip("()").split(",") if word.strip()]
+    if "..." in wanted:
+        place, free = wanted.index("..."), len(shape) - len(wanted) + 1
+        wanted[place : place + 1] = [""] * free
+    if len(wanted) != len(shape):
+        return ""
+    for word, size in zip(wanted, shape, strict=True):
+        if not word or size is None:
+            continue
+        if word.isdigit() and int(word) != size:
+            return ""
+        expected, where = known.setdefault(word, (size, name))
+        if expected != size:
+            return f", with {word} = {expected} as in {where}"
+    return None
+
+
+def _agree(one, other) -> bool:
+    """Whether two static shapes can be the same; None agrees with any size."""
+    return len(one) == len(other) and all(
+        None in pair or pair[0] == pair[1] for pair in zip(one, other, strict=True)
+    )

@@ -15,6 +15,7 @@ from typing import ClassVar
 import keras
 from keras import ops
 
+from advanced_keras import _checks
 from advanced_keras._types import Tensor
 
 MASKED_SCORE = -1e30
@@ -61,6 +62,7 @@ def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None = None) ->
         [[[0.67 0.33]
           [0.33 0.67]]]
     """
+    _checks.axes(query=(query, "(..., T, d)"), key=(key, "(..., S, d)"))
     # Scaled before the product: in float16 the product itself may overflow.
     scaled = query * query.shape[-1] ** -0.5
     scores = ops.matmul(scaled, ops.swapaxes(key, -1, -2))
@@ -107,19 +109,11 @@ def scaled_dot_product_attention(
         >>> tuple(result.shape), tuple(weights.shape)
         ((1, 3, 8), (1, 3, 3))
     """
-    if query.shape[-1] != key.shape[-1]:
-        raise ValueError(
-            "query and key must have the same width (their last axis), got "
-            f"{tuple(query.shape)} and {tuple(key.shape)}."
-        )
-    if (
-        None not in (key.shape[-2], value.shape[-2])
-        and key.shape[-2] != value.shape[-2]
-    ):
-        raise ValueError(
-            "key and value must have the same length (their last axis but one), got "
-            f"{tuple(key.shape)} and {tuple(value.shape)}."
-        )
+    _checks.axes(
+        query=(query, "(..., T, d)"),
+        key=(key, "(..., S, d)"),
+        value=(value, "(..., S, d_v)"),
+    )
     weights = attention_weights(query, key, mask)
     return ops.matmul(weights, value), weights
 

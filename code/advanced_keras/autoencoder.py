@@ -20,6 +20,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from advanced_keras import _checks
 from advanced_keras._types import Tensor
 
 FILTERS = (16, 32)
@@ -374,6 +375,7 @@ def squared_error_from_logits(images: Tensor, logits: Tensor) -> Tensor:
         >>> print(squared_error_from_logits(images, logits).numpy())
         [0.25]
     """
+    _checks.alike(images=images, logits=logits)
     logits = ops.convert_to_tensor(logits)
     gap = ops.cast(images, logits.dtype) - ops.sigmoid(logits)
     return ops.mean(ops.square(gap), axis=tuple(range(1, len(gap.shape))))
@@ -399,6 +401,7 @@ def cross_entropy_from_logits(images: Tensor, logits: Tensor) -> Tensor:
         >>> print(cross_entropy_from_logits(images, logits).numpy().round(3))
         [0.693]
     """
+    _checks.alike(images=images, logits=logits)
     logits = ops.convert_to_tensor(logits)
     pixels = ops.softplus(logits) - ops.cast(images, logits.dtype) * logits
     return ops.mean(pixels, axis=tuple(range(1, len(pixels.shape))))
@@ -421,6 +424,8 @@ def grey_entropy(images: Tensor) -> np.ndarray:
         >>> print(grey_entropy(np.array([[0.0, 0.5, 1.0]])).round(3))
         [0.231]
     """
+    _checks.axes(images=(images, "(batch, ...)"))
+    _checks.finite(images=images)
     x = np.asarray(images, dtype=float)
     if not (np.all(x >= 0) and np.all(x <= 1)):
         raise ValueError(

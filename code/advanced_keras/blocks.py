@@ -1,7 +1,7 @@
 """Encoder blocks with parts that can be taken out, and measures of a deep stack.
 
 Chapter: *Attention, skip connections, layer norm*. The block is that of Vaswani et al.,
-*Attention Is All You Need* (2017), section 3.1; where its layer normalisation stands is
+*Attention Is All You Need* (2017), section 3.1; where its layer normalization stands is
 the subject of Xiong et al., *On Layer Normalization in the Transformer Architecture*
 (2020).
 
@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from advanced_keras import _checks
 from advanced_keras.attention import _positive_int
 from advanced_keras.transformer import PositionalEmbedding, TransformerEncoder
 
@@ -80,7 +81,7 @@ class EncoderBlock(TransformerEncoder):
         self.residual = residual
 
     def _norm(self, name):
-        """Make a layer normalisation, or a layer that does nothing."""
+        """Make a layer normalization, or a layer that does nothing."""
         if self.norm is None:
             return keras.layers.Identity(dtype=self.dtype_policy, name=name)
         return super()._norm(name)
@@ -218,8 +219,8 @@ def build_stack(
 ) -> keras.Model:
     """Build a model for :func:`make_neighbours`: L blocks between embedding and logits.
 
-    The embedded tokens are normalised once, as in BERT, so that every variant of the
-    block gets states of variance 1. With ``norm="pre"`` the last states are normalised,
+    The embedded tokens are normalized once, as in BERT, so that every variant of the
+    block gets states of variance 1. With ``norm="pre"`` the last states are normalized,
     too: nothing in the blocks has done it (Xiong et al., 2020, table 1).
 
     Args:
@@ -280,6 +281,7 @@ def build_stack(
 
 def blocks_of(stack: keras.Model) -> list[EncoderBlock]:
     """Return the blocks of a model from :func:`build_stack`, from input to output."""
+    _checks.instance("stack", stack, keras.Model, "a model from build_stack")
     return [layer for layer in stack.layers if isinstance(layer, EncoderBlock)]
 
 
@@ -304,6 +306,7 @@ def states_by_depth(stack: keras.Model, tokens: Any) -> list[np.ndarray]:
         >>> [state.shape for state in states_by_depth(stack, np.ones((1, 10), int))]
         [(1, 10, 32), (1, 10, 32), (1, 10, 32)]
     """
+    _check_tokens(stack, tokens)
     states = keras.Model(stack.input, _states(stack))(tf.convert_to_tensor(tokens))
     return [np.asarray(state) for state in states]
 
@@ -337,6 +340,8 @@ def gradient_norms(stack: keras.Model, tokens: Any, answers: Any) -> GradientNor
         >>> norms.states.shape, norms.weights.shape
         ((3,), (2,))
     """
+    _check_tokens(stack, tokens)
+    _check_answers(answers, tokens)
     opened = keras.Model(stack.input, [_states(stack), stack.output])
     kernels = [block.output_dense.kernel.value for block in blocks_of(stack)]
     with tf.GradientTape() as tape:
@@ -347,3 +352,19 @@ def gradient_norms(stack: keras.Model, tokens: Any, answers: Any) -> GradientNor
         np.array([float(tf.norm(gradient)) for gradient in by_states]),
         np.array([float(tf.norm(gradient)) for gradient in by_weights]),
     )
+
+
+def _check_tokens(stack, tokens):
+    """Refuse tokens that the stack can't read."""
+    _checks.instance("stack", stack, keras.Model, "a model from build_stack")
+    _checks.axes(tokens=(tokens, f"(B, {stack.input_shape[1]})"))
+
+
+def _check_answers(answers, tokens):
+    """Refuse answers that are not one array for each question."""
+    if not isinstance(answers, dict) or set(answers) != set(QUESTIONS):
+        raise ValueError(
+            f"answers must be a dict with the keys {QUESTIONS}, got {answers!r}."
+        )
+    for answer in answers.values():
+        _checks.axes(tokens=(tokens, "(B, S)"), answers=(answer, "(B, S)"))

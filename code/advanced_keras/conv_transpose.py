@@ -19,6 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from advanced_keras import _checks
 from advanced_keras._types import Tensor
 
 PADDINGS = ("valid", "same")
@@ -262,6 +263,7 @@ def conv_matrix(
         [[1 2 0 0]
          [0 0 1 2]]
     """
+    _checks.shape_of("kernel", kernel)
     kernel = np.asarray(kernel)
     rank = kernel.ndim - 2
     if rank < 1 or 0 in kernel.shape:
@@ -393,6 +395,8 @@ def checkerboard_share(images: Tensor, period: int) -> np.ndarray:
         >>> print(checkerboard_share(board[None, ..., None], period=2))
         [1.]
     """
+    _checks.axes(images=(images, "(batch, rows, columns, channels)"))
+    _checks.finite(images=images)
     images = np.asarray(images, dtype=float)
     _positive("period", period, least=2)
     if images.ndim != 4 or min(images.shape[1:3]) < period:

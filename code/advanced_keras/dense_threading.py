@@ -121,6 +121,7 @@ def flatten(x: Tensor, rank: int = 1) -> Tensor:
         >>> tuple(flatten(np.zeros((3, 4, 5))).shape)
         (12, 5)
     """
+    _checks.axes(x=(x, "(...)"))
     _check_rank(x.shape, rank)
     return ops.reshape(x, (-1, *ops.shape(x)[-rank:]))
 
@@ -139,6 +140,7 @@ def unflatten(rows: Tensor, leading: Sequence[Any]) -> Tensor:
         >>> tuple(unflatten(np.zeros((12, 5)), (3, 4)).shape)
         (3, 4, 5)
     """
+    _checks.axes(rows=(rows, "(M, ...)"))
     leading = tuple(leading)
     known = all(isinstance(d, int) for d in leading) and rows.shape[0] is not None
     if known and rows.shape[0] != math.prod(leading):
@@ -342,6 +344,7 @@ def thread_gradients(x: Tensor, delta: Tensor) -> Tensor:
         >>> tuple(thread_gradients(np.ones((3, 4, 5)), np.ones((3, 4, 2))).shape)
         (12, 5, 2)
     """
+    _checks.axes(x=(x, "(..., n)"), delta=(delta, "(..., u)"))
     if tuple(x.shape[:-1]) != tuple(delta.shape[:-1]):
         raise ValueError(
             "x and delta must have the same leading axes, got "
@@ -505,6 +508,7 @@ def jacobian_blocks(function: Callable, x: Tensor) -> np.ndarray:
         >>> print(jacobian_blocks(lambda x: 2 * x, np.ones((2, 1))).shape)
         (2, 2, 1, 1)
     """
+    _checks.axes(x=(x, "(...)"))
     _check_function(function)
     x = tf.convert_to_tensor(x)
     if x.shape.rank != 2:
@@ -704,6 +708,7 @@ def _check_rank(shape, rank):
 
 def _check_rows(x, axis):
     """Return ``x`` as an array and ``axis`` counted from the front."""
+    _checks.finite(x=x)
     x = np.asarray(x)
     if not np.issubdtype(x.dtype, np.floating):
         raise TypeError(

@@ -29,6 +29,7 @@ from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
 from PIL import Image
 
+from advanced_keras import _checks
 from advanced_keras._quiet import quiet_stderr
 from advanced_keras.interactive import escaped, widget
 
@@ -198,6 +199,7 @@ def mosaic(images: Any, columns: int, gap: int = 1) -> np.ndarray:
         >>> mosaic(np.zeros((4, 28, 28)), columns=2).shape
         (57, 57)
     """
+    _checks.axes(images=(images, "(count, ...)"))
     images = np.asarray(images)
     if images.ndim == 3:
         images = images[..., None]
@@ -206,6 +208,7 @@ def mosaic(images: Any, columns: int, gap: int = 1) -> np.ndarray:
             "images must have shape (count, rows, columns, channels) or (count, rows, "
             f"columns), none of them 0; got {images.shape}."
         )
+    _checks.finite(images=images)
     _check_integer("columns", columns, 1)
     _check_integer("gap", gap, 0)
     count, h, w, c = images.shape
@@ -234,6 +237,7 @@ class Film:
     """
 
     def __init__(self, frames, labels, alt: str, printed: int = 4, zoom: int = 1):
+        _checks.axes(frames=(frames, "(count, ...)"))
         frames = np.asarray(frames, dtype=float)
         if frames.ndim != 3 or 0 in frames.shape:
             raise ValueError(

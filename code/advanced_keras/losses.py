@@ -13,6 +13,7 @@ from numbers import Real
 import keras
 from keras import ops
 
+from advanced_keras import _checks
 from advanced_keras._types import Tensor
 
 # -- what may come in
@@ -80,7 +81,9 @@ def _floating(x):
     return ops.cast(x, keras.backend.floatx())
 
 
-def align(y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+def align(
+    y_true: Tensor, y_pred: Tensor, name: str = "y_pred"
+) -> tuple[Tensor, Tensor]:
     """Return both as float tensors of one shape, or refuse.
 
     `(batch,)` beside `(batch, 1)` is the one difference that is mended. Without this
@@ -89,6 +92,7 @@ def align(y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         y_true: targets, `(batch, ...)`.
         y_pred: predictions, `(batch, ..., units)`.
+        name: what ``y_pred`` is called where it is refused.
 
     Returns:
         The two tensors, in the dtype of ``y_pred`` (if that is a float).
@@ -96,14 +100,15 @@ def align(y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: if the shapes still differ.
     """
+    _checks.axes(y_true=(y_true, "(...)"), **{name: (y_pred, "(...)")})
     y_pred = _floating(y_pred)
     y_true = ops.cast(y_true, y_pred.dtype)
     if len(y_true.shape) + 1 == len(y_pred.shape) and y_pred.shape[-1] == 1:
         y_true = ops.expand_dims(y_true, -1)
     if len(y_pred.shape) == 0 or not _agree(y_true.shape, y_pred.shape):
         raise ValueError(
-            "y_true must have the shape of y_pred, with at least a batch axis: got "
-            f"{tuple(y_true.shape)} for y_true and {tuple(y_pred.shape)} for y_pred."
+            f"y_true must have the shape of {name}, with at least a batch axis: got "
+            f"{tuple(y_true.shape)} for y_true and {tuple(y_pred.shape)} for {name}."
         )
     return y_true, y_pred
 
@@ -137,6 +142,7 @@ def pinball(
         >>> print(pinball(y_true, y_pred, quantiles=0.9).numpy().round(2))
         [0.9 0.1]
     """
+    _checks.axes(y_true=(y_true, "(...)"), y_pred=(y_pred, "(...)"))
     levels = _levels(quantiles)
     y_pred = _floating(y_pred)
     if len(y_pred.shape) < 2 or y_pred.shape[-1] != len(levels):
@@ -214,8 +220,9 @@ def binary_focal(
         >>> print(binary_focal([[1.0]], [[0.0]], gamma=0.0).numpy().round(4))
         [0.6931]
     """
+    _checks.axes(y_true=(y_true, "(...)"), logits=(logits, "(...)"))
     gamma, (weight_1, weight_0) = _gamma(gamma), _class_weights(alpha)
-    y_true, logits = align(y_true, logits)
+    y_true, logits = align(y_true, logits, "logits")
     minus_log_p = ops.softplus(-logits)  # p = sigmoid(logits)
     minus_log_1_p = ops.softplus(logits)
     loss_1 = weight_1 * ops.exp(-gamma * minus_log_1_p) * minus_log_p
@@ -289,6 +296,7 @@ def focal_probability(
         [[0.5  ]
          [0.995]]
     """
+    _checks.axes(logits=(logits, "(...)"))
     gamma, (weight_1, weight_0) = _gamma(gamma), _class_weights(alpha)
     z = ops.cast(logits, keras.backend.floatx())
     p, q = ops.sigmoid(z), ops.sigmoid(-z)
@@ -325,6 +333,7 @@ def linex(y_true: Tensor, y_pred: Tensor, a: float = 1.0) -> Tensor:
         >>> print(linex([[1.0], [-1.0]], [[0.0], [0.0]]).numpy().round(4))
         [0.3679 0.7183]
     """
+    _checks.axes(y_true=(y_true, "(...)"), y_pred=(y_pred, "(...)"))
     a = _nonzero(a)
     y_true, y_pred = align(y_true, y_pred)
     scaled = a * (y_pred - y_true)
@@ -386,9 +395,8 @@ def sharpe_ratio(returns: Tensor, sample_weight: Tensor | None = None) -> Tensor
         >>> print(sharpe_ratio([0.01, 0.02, 0.03]).numpy().round(3))
         2.449
     """
+    _checks.axes(returns=(returns, "(batch,)"))
     r = _floating(returns)
-    if len(r.shape) != 1:
-        raise ValueError(f"returns must have shape (batch,), got {tuple(r.shape)}.")
     r = ops.cast(r, keras.backend.result_type(r.dtype, "float32"))
     v = _shares(sample_weight, r)
     mean = ops.sum(v * r)
@@ -403,6 +411,7 @@ def _shares(sample_weight, r):
     if sample_weight is None:
         v = ops.ones_like(r)
     else:
+        _checks.axes(sample_weight=(sample_weight, "(batch, ...)"))
         v = ops.cast(sample_weight, r.dtype)
         if len(v.shape) == 2 and v.shape[-1] == 1:
             v = ops.squeeze(v, -1)

@@ -1,35 +1,34 @@
 """A bar for long runs: shown while somebody looks, gone when the run is over.
 
-Three forms of the same bar: :class:`Progress` for ``fit``, :func:`progress` for a loop,
-:class:`Bar` for all else. Each shows how far the run is, how long it will still take,
-and the current losses.
+Three ways to a bar of tqdm: :class:`Progress` for ``fit``, :func:`progress` for a loop,
+:class:`Bar` for all else. It shows how far the run is, the time left, and the losses.
 
 Who looks is asked when the bar is made. In a notebook the front end says with each cell
 whether it could answer ``input()``: JupyterLab and its like can, for somebody sits
 there; a program that runs notebooks (the build of the book, nbconvert, papermill)
 cannot. In a plain Python it is a terminal at the standard error. Else nothing is shown
-and nothing is computed. The environment variable ``ADVANCED_KERAS_PROGRESS=0`` silences
-all bars.
+and nothing is computed. ``ADVANCED_KERAS_PROGRESS=0`` in the environment silences all.
 """
 
-from __future__ import annotations
-
-import html
+import io
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import ExitStack
+from importlib.util import find_spec
 from numbers import Real
 from typing import Any
 
 import keras
+from tqdm import tqdm
 
 EVERY = 0.5
 """Seconds between two drawings, at least."""
 
-LENGTH = 20
-"""Characters of a bar in a terminal."""
+COUNT = "{n_fmt}/{total_fmt} [{remaining} left{postfix}]"
+FORMAT = "{desc}: {percentage:.0f}%|{bar}| " + COUNT
+"""tqdm's own adds time spent and rate, which leave the bar no width in a cell."""
 
 
 class Bar:
@@ -42,8 +41,7 @@ class Bar:
 
     Raises:
         TypeError: if ``label`` is not a string.
-        ValueError: if ``total`` is neither None nor a positive number, or ``after``
-            is negative.
+        ValueError: if ``total`` is neither None nor positive, or ``after`` is negative.
 
     Example:
         >>> with Bar("searching", 100) as bar:
@@ -59,33 +57,30 @@ class Bar:
         if not (_is_number(after) and after >= 0):
             raise ValueError(f"after must be a number of seconds, got {after!r}.")
         self.label, self.total, self.after = label, total, after
-        self.screen = _screen()
-        self._next, self._done = float("inf"), 0
-
-    @property
-    def watched(self) -> bool:
-        """Whether anybody looks."""
-        return self.screen is not None
+        self.watched = _somebody_looks()
+        self._undo = ExitStack()
+        self.close()
 
     def __enter__(self):
-        if self.watched:
-            self.close()  # of a run before, if that was interrupted
-            self._first, self._next = None, time.perf_counter() + self.after
-            self._done = 0
-            self.screen.open(self.close)
-            if not self.after:
-                self._draw(0, {}, time.perf_counter())
+        self.close()  # of a run before, if that was interrupted
+        self._begin = time.perf_counter()
+        if self.watched and not self.after:
+            self._tqdm = _open(self, self._undo)
         return self
 
     def __exit__(self, *_):
         self.close()
 
+    def close(self) -> None:
+        """Take the bar away; a second time does nothing."""
+        self._undo.close()
+        self._tqdm, self._done, self._begin = None, 0, float("inf")
+
     def move(self, done: float | None = None, note: str = "", **numbers: Any) -> None:
         """Say how far the run is. Most calls return at once: see ``EVERY``.
 
         Args:
-            done: units of work that are done, at most ``total``; by default one more
-                than before.
+            done: units of work that are done; by default one more than before.
             note: words to show, such as "epoch 2 of 9".
             numbers: what to show besides, such as ``loss=0.3``: scalars of any library,
                 turned into floats only when they are drawn.
@@ -94,36 +89,13 @@ class Bar:
             self._go_to(done, note, lambda: numbers)
 
     def _go_to(self, done, note, numbers):
-        now = time.perf_counter()
-        self._done = done = self._done + 1 if done is None else done
-        if self._first is None:  # takes longer than the others: Keras traces its step
-            self._first = (done, now)
-        if now >= self._next:
-            self._draw(done, numbers(), now, note)
-
-    def close(self) -> None:
-        """Take the bar away; a second time does nothing."""
-        if self.watched:
-            self._next = float("inf")
-            self.screen.close()
-
-    def _draw(self, done, numbers, now, note=""):
-        share = min(done / self.total, 1.0) if self.total else None
-        words = [self.label, *([note] if note else [])]
-        if share is not None:
-            words.append(f"{100 * share:.0f} %")
-            left = self._left(done, now)
-            words += [] if left is None else [f"{in_words(left)} left"]
-        words += [f"{name} {float(number):.4g}" for name, number in numbers.items()]
-        self.screen.draw(share, " · ".join(words))
-        self._next = time.perf_counter() + EVERY
-
-    def _left(self, done, now):
-        """Seconds to the end at the pace since the first move; None too early."""
-        if self._first is None or done <= self._first[0]:
-            return None
-        pace = (now - self._first[1]) / (done - self._first[0])
-        return pace * max(self.total - done, 0)
+        self._done = self._done + 1 if done is None else done
+        if self._tqdm is None and time.perf_counter() >= self._begin + self.after:
+            self._tqdm = _open(self, self._undo)
+        if self._tqdm is not None and self._tqdm.update(self._done - self._tqdm.n):
+            words = f"{self.label}, {note}" if note else self.label
+            self._tqdm.set_description_str(words, refresh=False)
+            self._tqdm.set_postfix({n: float(v) for n, v in numbers().items()})
 
 
 def progress(
@@ -138,11 +110,8 @@ def progress(
         iterable: what to go through; its items are handed on unchanged.
         label: what runs, in a word or two.
         total: how many items there are; by default what ``len`` says, if it can.
-        numbers: a function without arguments that returns what to show, a dictionary
-            such as ``{"loss": 0.3}``. It is called when the bar is drawn, not before.
-
-    Returns:
-        An iterator over the same items.
+        numbers: a function that returns what to show, a dictionary such as
+            ``{"loss": 0.3}``. It is called when the bar is drawn, not before.
 
     Raises:
         TypeError: if ``label`` is not a string or ``numbers`` is not a function.
@@ -153,32 +122,26 @@ def progress(
         6
     """
     if numbers is not None and not callable(numbers):
-        raise TypeError(
-            "numbers must be a function without arguments, got "
-            f"{type(numbers).__name__}."
-        )
+        raise TypeError(f"numbers must be a function, got {type(numbers).__name__}.")
     if total is None and isinstance(iterable, Sized):
         total = len(iterable) or None
-    return _behind(Bar(label, total), iterable, numbers)
+    bar = Bar(label, total)
+    return _behind(bar, iterable, numbers or dict) if bar.watched else iter(iterable)
 
 
 def _behind(bar, iterable, numbers):
-    if not bar.watched:
-        yield from iterable
-        return
     with bar:
         for item in iterable:
             yield item
-            bar._go_to(None, "", numbers or dict)
+            bar._go_to(None, "", numbers)
 
 
 class Progress(keras.callbacks.Callback):
     """A bar for ``fit``: the epoch, the share that is done, time left and losses.
 
-    It changes nothing that is computed. The losses are those that ``fit`` gives to its
-    callbacks: means over the epoch so far, unless a train step of your own reports
-    something else. If nobody looks, Keras finds no hook for batches here and trains as
-    without the callback.
+    It changes nothing that is computed. The losses are what ``fit`` tells callbacks:
+    means over the epoch so far, or what a train step of your own reports. If nobody
+    looks, Keras finds no hook for batches here and trains as without the callback.
 
     Args:
         label: what runs, in a word or two.
@@ -196,141 +159,100 @@ class Progress(keras.callbacks.Callback):
     def __init__(self, label: str = "training"):
         super().__init__()
         self.bar = Bar(label, after=0)
-        self._epoch = self._start = -1
         if self.bar.watched:  # Keras looks whether there is a hook, not what it does
             self.on_train_batch_end = self._after_batch
 
     def on_train_begin(self, logs=None):
-        """Open the bar."""
-        self._epoch = self._start = -1
-        self.bar.total = None
-        self.bar.__enter__()
+        """Forget the run before."""
+        self._first = None
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Learn where ``fit`` stands, and, in the first epoch, where it began."""
-        if self._epoch < 0:
-            self._start = epoch
-        self._epoch = epoch
-        epochs, steps = self.params.get("epochs"), self.params.get("steps")
-        self.bar.total = (epochs - self._start) * (steps or 1) if epochs else None
+        """Learn where ``fit`` stands; in the first epoch open the bar."""
+        self._epoch, self._steps = epoch, self.params.get("steps")
+        if self._first is None:
+            self._first, epochs = epoch, self.params.get("epochs")
+            self.bar.total = epochs and (epochs - epoch) * (self._steps or 1)
+            self.bar.__enter__()
 
     def on_epoch_end(self, epoch, logs=None):
         """Move to the end of the epoch, for runs whose steps nobody can count."""
-        steps = self.params.get("steps") or 1
-        self._move((epoch + 1 - self._start) * steps, logs)
+        self._move(self._steps or 1, logs)
 
     def on_train_end(self, logs=None):
         """Take the bar away."""
         self.bar.close()
 
     def _after_batch(self, batch, logs=None):
-        steps = self.params.get("steps")
-        within = batch + 1 if steps else 0
-        self._move((self._epoch - self._start) * (steps or 1) + within, logs)
+        self._move(batch + 1 if self._steps else 0, logs)
 
-    def _move(self, done, logs):
+    def _move(self, within, logs):
         epochs = self.params.get("epochs") or 1
         note = f"epoch {self._epoch + 1} of {epochs}" if epochs > 1 else ""
         losses = {n: v for n, v in (logs or {}).items() if n.endswith("loss")}
-        self.bar.move(done, note, **{n.replace("_", " "): losses[n] for n in losses})
-
-
-def in_words(seconds: float) -> str:
-    """A time for people: "3 s", "2 min 05 s", "1 h 20 min"."""
-    whole = max(round(seconds), 1)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-# ------------------------------------------------------------------- where to draw
-
-
-def _screen():
-    """Where somebody looks: a notebook, a terminal, or None."""
-    if os.environ.get("ADVANCED_KERAS_PROGRESS") == "0":
-        return None
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    kernel = getattr(shell, "kernel", None)
-    if kernel is None:
-        return _Terminal() if sys.stderr.isatty() else None
-    request = kernel.get_parent("shell") or {}
-    if not request.get("content", {}).get("allow_stdin"):
-        return None
-    return _Notebook(shell)
+        done = (self._epoch - self._first) * (self._steps or 1) + within
+        self.bar.move(done, note, **losses)
 
 
 def _is_number(value):
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-class _Terminal:
-    """One line, written again and again."""
-
-    width = 0
-
-    def open(self, close):
-        self.width = 0
-
-    def draw(self, share, words):
-        bar = ""
-        if share is not None:
-            full = round(LENGTH * share)
-            bar = "[" + "#" * full + " " * (LENGTH - full) + "] "
-        line = (bar + words)[: shutil.get_terminal_size().columns - 1]
-        self._write("\r" + line.ljust(self.width))
-        self.width = len(line)
-
-    def close(self):
-        if self.width:
-            self._write("\r" + " " * self.width + "\r")
-        self.width = 0
-
-    def _write(self, text):
-        sys.stderr.write(text)
-        sys.stderr.flush()
+def _shell():
+    """IPython's shell in a notebook, else None."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell if hasattr(shell, "kernel") else None
 
 
-class _Notebook:
-    """One output of the cell, replaced again and again, and empty at the end.
+def _somebody_looks():
+    if os.environ.get("ADVANCED_KERAS_PROGRESS") == "0":
+        return False
+    if (shell := _shell()) is None:
+        return sys.stderr.isatty()
+    request = shell.kernel.get_parent("shell") or {}
+    return bool(request.get("content", {}).get("allow_stdin"))
 
-    A front end has no means to remove one output alone. So the bars that a cell shows
-    one after the other share an output.
-    """
 
-    spare: tuple[Any, Any] | None = None
+def _open(bar, undo):
+    """A bar of tqdm; ``undo`` learns how to take it away."""
+    options = {"desc": bar.label, "total": bar.total, "initial": bar._done}
+    options |= {"mininterval": EVERY, "miniters": 0, "leave": False}
+    options["bar_format"] = FORMAT if bar.total else None
+    if (shell := _shell()) is None:
+        return undo.enter_context(tqdm(**options))
+    from IPython.display import DisplayHandle
 
-    def __init__(self, shell):
-        self.shell, self.cell, self.handle, self._ended = shell, "", None, None
+    drawn: Any
+    output = DisplayHandle()
+    if find_spec("ipywidgets"):
+        from tqdm.notebook import tqdm_notebook
 
-    def open(self, close):
-        self.cell = str(self.shell.kernel.get_parent("shell")["header"]["msg_id"])
-        # ``fit`` tells its callbacks nothing when it is interrupted: the cell does
-        self._ended = lambda *_: close()
-        self.shell.events.register("post_run_cell", self._ended)
+        drawn = tqdm_notebook(display=False, **options)
+        output.display(drawn.container)
+        parts = [drawn.container, *drawn.container.children]
+        parts += [part.layout for part in parts] + [part.style for part in parts[1:]]
+        for part in parts:
+            undo.callback(part.close)
+    else:
+        output.display({}, raw=True)
+        drawn = tqdm(file=_Text(output), ascii=False, **options)
+    # tqdm would keep a bar that is stopped, and a dead widget would be saved
+    undo.callback(output.update, {}, raw=True)
+    undo.callback(drawn.close)
+    ended = ("post_run_cell", lambda *_: bar.close())  # fit tells of no interruption
+    shell.events.register(*ended)
+    undo.callback(shell.events.unregister, *ended)
+    return drawn
 
-    def draw(self, share, words):
-        from IPython.display import DisplayHandle
 
-        value = "" if share is None else f' value="{share:.4f}"'
-        bar = f'<progress{value} style="width: 16em; accent-color: #0072B2"></progress>'
-        data = {"text/html": f"<label>{bar} {html.escape(words)}</label>"}
-        data["text/plain"] = words
-        if self.handle is None and _Notebook.spare and _Notebook.spare[0] == self.cell:
-            self.handle, _Notebook.spare = _Notebook.spare[1], None
-        if self.handle is None:
-            self.handle = DisplayHandle()
-            self.handle.display(data, raw=True)
-        else:
-            self.handle.update(data, raw=True)
+class _Text(io.StringIO):
+    """An output of a notebook as a file: it shows the last line."""
 
-    def close(self):
-        if self._ended is not None:
-            self.shell.events.unregister("post_run_cell", self._ended)
-            self._ended = None
-        if self.handle is not None:
-            self.handle.update({}, raw=True)
-            _Notebook.spare, self.handle = (self.cell, self.handle), None
+    def __init__(self, output):
+        super().__init__()
+        self.output = output
+
+    def write(self, text):
+        if text.strip():
+            self.output.update({"text/plain": text.strip()}, raw=True)
+        return len(text)

@@ -17,6 +17,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from advanced_keras import _checks
 from advanced_keras.progress import progress
 
 CLASSES = 10
@@ -58,7 +59,7 @@ class Judge:
     """
 
     def __init__(self, digits, epochs: int = 4, seed: int = 0):
-        _check_images("digits.images", digits.images, least=2)
+        _check_digits(digits)
         # its own generators only: training a judge moves nobody else's random numbers
         seeds = keras.random.SeedGenerator(seed)
         self.model = build_judge(seeds)
@@ -90,6 +91,7 @@ class Judge:
 
     def accuracy(self, digits) -> float:
         """Share of digits whose most likely class is their label."""
+        _check_digits(digits)
         guesses = self.probabilities(digits.images).argmax(-1)
         return float(np.mean(guesses == digits.labels))
 
@@ -146,6 +148,7 @@ def moments(features: Any) -> tuple[np.ndarray, np.ndarray]:
         >>> print(mean, covariance.shape)
         [2. 2.] (2, 2)
     """
+    _checks.shape_of("features", features)
     features = np.asarray(features, dtype=float)
     if features.ndim != 2 or len(features) < 2 or not np.isfinite(features).all():
         raise ValueError(
@@ -173,6 +176,8 @@ def frechet_distance(one: Any, other: Any) -> float:
         >>> float(frechet_distance(one, (np.array([3.0, 4.0]), np.eye(2))))
         25.0
     """
+    _check_moments("one", one)
+    _check_moments("other", other)
     (m1, C1), (m2, C2) = (map(np.asarray, each) for each in (one, other))
     if not m1.shape * 2 == m2.shape * 2 == C1.shape == C2.shape:
         raise ValueError(
@@ -198,7 +203,22 @@ def _next(seeds):
     return seeds
 
 
+def _check_digits(digits) -> None:
+    for part in ("images", "labels"):
+        if not hasattr(digits, part):
+            raise TypeError(f"digits must have images and labels, got {digits!r}.")
+    _check_images("digits.images", digits.images, least=2)
+
+
+def _check_moments(name: str, pair) -> None:
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise TypeError(f"{name} must be a mean and a covariance, got {pair!r}.")
+    for part in pair:
+        _checks.finite(**{name: part})
+
+
 def _check_images(name: str, images, least: int) -> np.ndarray:
+    _checks.shape_of(name, images)
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1:] != (28, 28, 1) or len(images) < least:
         raise ValueError(

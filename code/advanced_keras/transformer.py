@@ -2,7 +2,7 @@
 
 Chapter: *Three models: the Transformer, traced*. Architecture of Vaswani et al.,
 *Attention Is All You Need* (2017), section 3, one encoder and one decoder layer, with
-learned positions and layer normalisation after each residual sum.
+learned positions and layer normalization after each residual sum.
 
 Axes: B examples, S source positions, T target positions, E model width, H heads,
 d width of a head, V vocabulary. Token 0 is padding (PAD).
@@ -17,6 +17,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from advanced_keras import _checks
 from advanced_keras.attention import MultiHeadAttention, _positive_int, _share
 
 PAD = 0
@@ -196,7 +197,7 @@ class _TransformerLayer(keras.layers.Layer):
         )
 
     def _norm(self, name):
-        """Make a layer normalisation over the last axis."""
+        """Make a layer normalization over the last axis."""
         return keras.layers.LayerNormalization(
             epsilon=1e-6, dtype=self.dtype_policy, name=name
         )
@@ -215,7 +216,7 @@ class _TransformerLayer(keras.layers.Layer):
         self.feed_forward_norm.build(states_shape)
 
     def _add_and_norm(self, norm, states, update, training):
-        """Residual connection, then layer normalisation: ``norm(states + update)``."""
+        """Residual connection, then layer normalization: ``norm(states + update)``."""
         return norm(states + self.dropout_layer(update, training=training))
 
     def _feed_forward(self, states, training):
@@ -240,7 +241,7 @@ class TransformerEncoder(_TransformerLayer):
     """One encoder layer: self-attention, then a feed-forward network.
 
     Vaswani et al. (2017), section 3.1, left half of figure 1. Each sub-layer is
-    followed by a residual sum and a layer normalisation.
+    followed by a residual sum and a layer normalization.
 
     Args:
         embed_dim: E.
@@ -628,6 +629,7 @@ def split_transformer(transformer: keras.Model) -> Transformer:
         ValueError: if ``transformer`` has no layers ``transformer_encoder`` and
             ``decoder``.
     """
+    _checks.instance("transformer", transformer, keras.Model, "a model")
     encoder_outputs = transformer.get_layer("transformer_encoder").output
     encoder = keras.Model(transformer.inputs[0], encoder_outputs, name="encoder")
     return Transformer(encoder, transformer.get_layer("decoder"), transformer)

@@ -45,6 +45,7 @@ def interpolation_weights(x: Tensor, seed: Any = None) -> Tensor:
         >>> tuple(interpolation_weights(np.zeros((4, 28, 28, 1)), seed=0).shape)
         (4, 1, 1, 1)
     """
+    _checks.axes(x=(x, "(batch, ...)"))
     shape = (batch_size(x), *[1 for _ in x.shape[1:]])
     return keras.random.uniform(shape, 0.0, 1.0, dtype="float32", seed=seed)
 
@@ -63,6 +64,7 @@ def interpolate(x: Tensor, generated: Tensor, alpha: Tensor) -> Tensor:
         >>> print(interpolate([[0.0]], [[1.0]], alpha=[[0.25]]).numpy())
         [[0.25]]
     """
+    _check_pairs(x, generated, alpha)
     x, generated = ops.cast(x, "float32"), ops.cast(generated, "float32")
     return x + alpha * (generated - x)
 
@@ -83,6 +85,7 @@ def safe_norm(gradients: Tensor, epsilon: float = EPSILON) -> Tensor:
         >>> print(safe_norm(ops.array([[3.0, 4.0]])).numpy().round(3))
         [5.]
     """
+    _checks.axes(gradients=(gradients, "(batch, ...)"))
     flat = ops.reshape(ops.cast(gradients, "float32"), (batch_size(gradients), -1))
     return ops.sqrt(ops.sum(ops.square(flat), axis=1) + epsilon)
 
@@ -107,6 +110,8 @@ def slopes(critic: keras.Model, x: Tensor, epsilon: float = EPSILON) -> Tensor:
         >>> print(slopes(critic, ops.ones((1, 1))).numpy().round(3))
         [2.]
     """
+    _checks.function("critic", critic)
+    _checks.axes(x=(x, "(batch, ...)"))
     x = ops.convert_to_tensor(x, "float32")
     with tf.GradientTape() as inner_tape:
         inner_tape.watch(x)
@@ -124,6 +129,7 @@ def gradient_penalty(norms: Tensor) -> Tensor:
         >>> print(gradient_penalty(ops.array([1.0, 3.0])).numpy())
         2.0
     """
+    _checks.axes(norms=(norms, "(batch,)"))
     return ops.mean(ops.square(norms - 1.0))
 
 
@@ -137,6 +143,7 @@ def one_sided_penalty(norms: Tensor) -> Tensor:
         >>> print(one_sided_penalty(ops.array([0.5, 3.0])).numpy())
         2.0
     """
+    _checks.axes(norms=(norms, "(batch,)"))
     return ops.mean(ops.square(ops.relu(norms - 1.0)))
 
 
@@ -147,7 +154,7 @@ def one_sided_penalty(norms: Tensor) -> Tensor:
 class WGANGP(GAN):
     """A GAN whose discriminator is a critic, as a difference from :class:`GAN`.
 
-    The critic minimises ``E[f(G(z))] - E[f(x)] + penalty_weight * penalty``, the
+    The critic minimizes ``E[f(G(z))] - E[f(x)] + penalty_weight * penalty``, the
     generator ``-E[f(G(z))]``. Logs of ``fit`` are means over the epoch: both losses;
     ``d_real`` and ``d_fake``, the critic's mean scores; ``penalty``; ``slope``, the
     mean length of the critic's gradient between real and generated examples; and
@@ -243,7 +250,7 @@ class WGANGP(GAN):
         self.track(x, d_loss=loss)
 
     def discriminator_loss(self, x, generated, training):
-        """What the critic minimises: Gulrajani et al. (2017), equation 3.
+        """What the critic minimizes: Gulrajani et al. (2017), equation 3.
 
         Args:
             x: real examples, ``(batch, ...)``.
@@ -268,7 +275,7 @@ class WGANGP(GAN):
         return gradient_penalty(norms)
 
     def generator_loss(self, fake_logits):
-        """What the generator minimises: minus the mean score of its examples."""
+        """What the generator minimizes: minus the mean score of its examples."""
         return -self.score(fake_logits)
 
     def score(self, logits):
@@ -465,6 +472,8 @@ def train_critic(
         learning_rate: at the start.
         seed: of the batches and of the interpolation.
     """
+    _checks.function("penalty", penalty)
+    _check_sets(critic, x, generated)
     _checks.whole("steps", steps)
     _checks.whole("batch", batch)
     _checks.positive("learning_rate", learning_rate)
@@ -515,6 +524,7 @@ def measure(
     Returns:
         A :class:`Distance`. Its ``least`` is a bound for these two sets of examples.
     """
+    _check_sets(critic, x, generated)
     _checks.whole("count", count)
     noise = keras.random.SeedGenerator(seed)
     x, generated = (ops.convert_to_tensor(each, "float32") for each in (x, generated))
@@ -548,6 +558,13 @@ def steepest_rise(
     Returns:
         A positive number; if f rises over no pair, a tiny one.
     """
+    _checks.axes(scores=(scores, "(count,)"), x=(x, "(count, ...)"))
+    _checks.axes(
+        generated_scores=(generated_scores, "(count,)"),
+        generated=(generated, "(count, ...)"),
+    )
+    _checks.finite(scores=scores, generated_scores=generated_scores)
+    _checks.alike(x=x[:1], generated=generated[:1])
     ends = [np.reshape(each, (len(each), -1)).astype(float) for each in (x, generated)]
     y_squares = np.sum(ends[1] ** 2, axis=1)
     rounding = 1e-5 * np.ptp(np.r_[scores, generated_scores])
@@ -568,6 +585,29 @@ MIXING = (keras.layers.BatchNormalization,)
 
 def _adam():
     return keras.optimizers.Adam(1e-3, beta_1=0.5, beta_2=0.9)
+
+
+def _check_pairs(x, generated, alpha):
+    """Refuse what would broadcast into something else than pairs of examples."""
+    _checks.alike(x=x, generated=generated)
+    given, wanted = _checks.shape_of("alpha", alpha), _checks.shape_of("x", x)
+    if given is None or wanted is None:
+        return
+    pairs = list(zip(given, wanted, strict=False))
+    clash = any(None not in pair and pair[0] not in (1, pair[1]) for pair in pairs)
+    if clash or len(given) != len(wanted):
+        raise ValueError(
+            f"alpha must have the shape of x, {wanted}, or 1 on some axes, got {given}."
+        )
+
+
+def _check_sets(critic, x, generated):
+    """Refuse two sets of examples that the critic can't compare."""
+    _checks.instance("critic", critic, keras.Model, "a model")
+    sizes = ", ".join(str(size or "...") for size in critic.input_shape[1:])
+    for name, points in (("x", x), ("generated", generated)):
+        _checks.axes(**{name: (points, f"(count, {sizes})")})
+        _checks.finite(**{name: points})
 
 
 def _check_settings(critic_updates, penalty_weight, others):

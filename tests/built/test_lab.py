@@ -86,11 +86,12 @@ def wait_for(url, server):
     raise AssertionError("JupyterLab did not answer")
 
 
-def test_a_bar_with_time_left_and_loss_that_leaves_nothing(browser, address):
+def test_a_bar_with_time_left_and_loss_that_leaves_nothing(browser, address, tmp_path):
     page = browser.new_page(viewport={"width": 1000, "height": 900})
     page.goto(address, timeout=90_000)
     cells = page.locator(".jp-Notebook .jp-CodeCell")
     cells.nth(2).wait_for(timeout=90_000)
+    page.get_by_text("| Idle").wait_for(timeout=90_000)  # else nothing is run
 
     def run(place):
         cells.nth(place).locator(".cm-content").click()
@@ -99,22 +100,32 @@ def test_a_bar_with_time_left_and_loss_that_leaves_nothing(browser, address):
     run(0)
     run(1)
     output = cells.nth(1).locator(".jp-OutputArea")
-    output.locator("progress[value]").wait_for(timeout=120_000)
+    output.locator(".widget-hprogress").wait_for(timeout=120_000)
     seen = [""]
     deadline = time.monotonic() + 120
     while seen[-1].strip() != "over" and time.monotonic() < deadline:
-        seen.append(output.inner_text())
+        seen.append(output.inner_text().replace("\u2007", " "))
         page.wait_for_timeout(100)
     said = "\n".join(seen)
     assert re.search(
-        r"training · epoch \d+ of 10 · \d+ % · \d+ s left · loss [\d.]+", said
+        r"training, epoch \d+ of 10: +\d+%\s+\d+/100 \[\d\d:\d\d left, loss=[\d.]+",
+        said,
     )
-    assert re.search(r"counting · \d+ % · 1 s left", said)
+    assert re.search(r"counting: +\d+%\s+\d+/30 \[00:0\d left", said)
     assert seen[-1].strip() == "over"
-    assert output.locator("progress").count() == 0
+    assert output.locator(".jupyter-widgets").count() == 0
     run(2)
     other = cells.nth(2).locator(".jp-OutputArea")
     other.get_by_text("alone").wait_for(timeout=30_000)
     heights = [area.bounding_box()["height"] for area in (output, other)]
     assert heights[0] == heights[1], "not even an empty line is left"
+    page.keyboard.press("Control+s")
+    saved = tmp_path / "notebooks" / "run.ipynb"
+    deadline = time.monotonic() + 30
+    while "alone\\n" not in saved.read_text() and time.monotonic() < deadline:
+        page.wait_for_timeout(100)
+    notebook = nbformat.read(saved, 4)
+    left = [each for each in notebook.cells[1].outputs if each.get("data") != {}]
+    assert [each["text"] for each in left] == ["over\n"], "no dead widget"
+    assert "widgets" not in notebook.metadata
     page.close()

@@ -116,6 +116,47 @@ def test_one_search_box_stands_in_view(browser):
     page.close()
 
 
+def test_search_shows_the_text_of_pages(browser):
+    """As on a server: from files a browser lets no script read another page."""
+    page, problems = browser.new_page(), []
+    page.on("pageerror", lambda e: problems.append(str(e)))
+    page.route(
+        "http://book.invalid/**",
+        lambda route: route.fulfill(path=HTML / urlparse(route.request.url).path[1:]),
+    )
+    page.goto("http://book.invalid/search.html?q=gradient+penalty")
+    contexts = page.locator("#search-results p.context")
+    contexts.nth(4).wait_for()
+    found = contexts.all_inner_texts()
+    assert any(text.startswith("gradient penalty: A term of a loss") for text in found)
+    assert not any("Contents" in text for text in found)
+    assert problems == []
+    page.close()
+
+
+def test_chapters_begin_with_their_imports_folded(browser):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto((HTML / "book" / "functional_model.html").as_uri())
+    fold = page.locator("article details").first
+    assert fold.locator("summary").inner_text().strip() == "What this chapter imports"
+    assert not fold.locator("pre").is_visible()
+    fold.locator("summary").click()
+    assert "import keras" in fold.locator("pre").inner_text()
+    page.close()
+
+
+def test_a_stop_stays_with_its_formula(browser):
+    page = browser.new_page(viewport={"width": 360, "height": 800})
+    page.goto((HTML / "book" / "functional_model.html").as_uri())
+    stops = page.evaluate(
+        """[...document.querySelectorAll(".bd-article span.math")]
+        .filter((formula) => /^[.,;:?]/.test(formula.nextSibling?.data ?? ""))
+        .map((formula) => formula.parentElement.style.whiteSpace)"""
+    )
+    assert stops and set(stops) == {"nowrap"}
+    page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_drawings_take_the_colour_of_the_text(scheme, browser):
     context = browser.new_context(color_scheme=scheme)

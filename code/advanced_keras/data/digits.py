@@ -19,6 +19,8 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from advanced_keras import _checks
+
 SIZE = 28
 SOURCES = ("drawn", "mnist", "fashion_mnist")
 MAX_DRAWN = 200_000
@@ -73,6 +75,12 @@ class Digits:
     labels: np.ndarray
     fonts: np.ndarray | None = None
     jitter: dict[str, np.ndarray] | None = None
+
+    def __post_init__(self):
+        _checks.axes(
+            images=(self.images, "(count, 28, 28, 1)"),
+            labels=(self.labels, "(count,)"),
+        )
 
     def __len__(self) -> int:
         return len(self.images)

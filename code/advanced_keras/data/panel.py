@@ -55,10 +55,9 @@ class Panel:
             ("characteristics", (D, N, P)),
             ("present", (D, N)),
         ):
-            if getattr(self, name).shape != shape:
-                raise ValueError(
-                    f"{name} must have shape {shape}, got {getattr(self, name).shape}."
-                )
+            given = _checks.shape_of(name, getattr(self, name))
+            if given != shape:
+                raise ValueError(f"{name} must have shape {shape}, got {given}.")
         if not (self.dates[1:] > self.dates[:-1]).all():
             raise ValueError("dates must be strictly increasing.")
         if self.present.dtype != bool:
@@ -187,6 +186,9 @@ def true_betas(Z: np.ndarray, design: str) -> tuple[np.ndarray, np.ndarray | Non
     Returns:
         ``(..., 3)``, and ``(P, 3)`` or None.
     """
+    _checks.axes(Z=(Z, "(..., P)"))
+    if Z.shape[-1] < 5:
+        raise ValueError(f"Z must have at least 5 characteristics, got {Z.shape}.")
     if design == "linear":
         gamma = np.zeros((Z.shape[-1], 3))
         gamma[0, 0], gamma[1, 0] = 1.0, 0.5
@@ -263,6 +265,10 @@ def rank_transform(characteristics: np.ndarray, present: np.ndarray) -> np.ndarr
         >>> print(rank_transform(sizes, present)[0, :, 0])
         [ 1. -1. nan  0.]
     """
+    _checks.axes(
+        characteristics=(characteristics, "(D, N, P)"), present=(present, "(D, N)")
+    )
+    _checks.flags("present", present)
     D, N, P = characteristics.shape
     values = np.where(present[..., None], characteristics, np.nan)
     table = pd.DataFrame(values.transpose(0, 2, 1).reshape(D * P, N))

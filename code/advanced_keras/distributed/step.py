@@ -18,7 +18,7 @@ class GlobalMeanStep(StandardStep):
 
     Keras gives a replica the mean over its own examples, divided by the number of
     replicas. That is right if all replicas have equally many. Here a replica's mean
-    counts by how many terms it has, eq-global-share of the chapter, so that short and
+    counts by how many terms it has, as the chapter derives, so that short and
     even empty batches are right too.
 
     Put it before ``keras.Model`` among the bases of a model with its own ``call``; for

@@ -21,7 +21,7 @@ from advanced_keras._types import Tensor
 
 from ..data.panel import Panel, _check_whole
 from ..progress import Progress
-from .classical import _check_factors, managed_portfolios
+from .classical import _check_factors, _check_panel, managed_portfolios
 from .model import FactorModel
 
 DEPTHS = {"CA0": (), "CA1": (32,), "CA2": (32, 16), "CA3": (32, 16, 8)}
@@ -104,6 +104,7 @@ def masked_error(y_true: Tensor, y_pred: Tensor) -> Tensor:
         >>> print(masked_error(y_true, y_pred).numpy())
         [0.25]
     """
+    _checks.axes(y_true=(y_true, "(B, N)"), y_pred=(y_pred, "(B, N)"))
     seen = ops.logical_not(ops.isnan(y_true))
     error = ops.where(seen, y_true - y_pred, 0.0)
     a_date = ops.mean(ops.sum(ops.cast(seen, error.dtype), axis=-1))
@@ -254,6 +255,8 @@ def fit_autoencoder(
         ValueError: for windows that are empty or have other characteristics, and
             for numbers that are out of range.
     """
+    _check_panel(train, "train")
+    _check_panel(validation, "validation")
     if not len(train) or not len(validation) or train.names != validation.names:
         raise ValueError(
             "train and validation must have dates and the same characteristics, got "
@@ -294,6 +297,7 @@ def examples(panel: Panel, scale: float = 1.0) -> tuple[dict, np.ndarray]:
 
     Targets are NaN where missing, whatever the panel holds there.
     """
+    _check_panel(panel)
     inputs = {
         "characteristics": panel.characteristics.astype("float32"),
         "present": panel.present,

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from advanced_keras import _checks
+
 from ..data.panel import Panel
 from .model import FactorModel
 
@@ -44,7 +46,7 @@ def time_series_regression(
         >>> print(alpha.round(6), beta.round(6))
         [0.5] [[2.]]
     """
-    _check_shapes(returns, present, factors=(factors, len(returns)))
+    _check_shapes(returns, present, factors=factors)
     ones = np.full((len(factors), int(intercept)), 1.0)
     X = np.concatenate([ones, factors], axis=1)
     solution = np.full((returns.shape[1], X.shape[1]), np.nan)
@@ -75,7 +77,7 @@ def cross_sectional_regression(
         ValueError: if a shape does not fit, or if on some date the tickers don't
             determine the factors; the message says which.
     """
-    _check_shapes(returns, present, betas=(betas, len(returns)))
+    _check_shapes(returns, present, betas=betas)
     W, q = moments(returns, betas, present)
     # In units of each column's length: a market value in dollars is no reason to fail.
     length = np.sqrt(np.maximum(np.diagonal(W, axis1=1, axis2=2), 1e-300))
@@ -103,6 +105,7 @@ def managed_portfolios(panel: Panel) -> np.ndarray:
     Raises:
         ValueError: see :func:`cross_sectional_regression`.
     """
+    _check_panel(panel)
     return cross_sectional_regression(
         panel.returns, panel.characteristics, panel.present
     )
@@ -112,6 +115,10 @@ def moments(
     returns: np.ndarray, X: np.ndarray, present: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """For each date X'X ``(D, K, K)`` and X'r ``(D, K)``, over the tickers present."""
+    _checks.axes(
+        returns=(returns, "(D, N)"), X=(X, "(D, N, K)"), present=(present, "(D, N)")
+    )
+    _checks.flags("present", present)
     X = np.where(present[..., None], X, 0.0)
     r = np.where(present, returns, 0.0)
     return X.swapaxes(1, 2) @ X, np.einsum("dnk,dn->dk", X, r)
@@ -170,6 +177,7 @@ def principal_components(x: np.ndarray, num_factors: int) -> np.ndarray:
     Raises:
         ValueError: for a gap in ``x``, or a K that is not from 1 to min(D, P).
     """
+    _checks.axes(x=(x, "(D, P)"))
     if not np.isfinite(x).all():
         raise ValueError("x must have no gaps: fill or aggregate it first.")
     _check_factors(num_factors, min(x.shape))
@@ -205,6 +213,9 @@ def fit_static(panel: Panel, weights: np.ndarray) -> StaticModel:
     Raises:
         ValueError: if there are no others.
     """
+    _check_panel(panel)
+    _checks.axes(weights=(weights, f"({len(panel.names)}, K)"))
+    _checks.finite(weights=weights)
     known = panel.present.sum(0) >= 24
     if not known.any():
         raise ValueError("panel must have a ticker that is there on 24 dates or more.")
@@ -217,6 +228,7 @@ def fit_static(panel: Panel, weights: np.ndarray) -> StaticModel:
 
 def fit_market(panel: Panel) -> StaticModel:
     """One factor, given: the managed portfolio of the constant, which holds all."""
+    _check_panel(panel)
     return fit_static(panel, np.eye(len(panel.names), 1))
 
 
@@ -236,16 +248,14 @@ def _check_factors(num_factors, most: int) -> None:
 
 
 def _check_shapes(returns, present, **others) -> None:
-    if returns.ndim != 2 or present.shape != returns.shape:
-        raise ValueError(
-            "returns and present must have the same shape (dates, tickers), got "
-            f"{returns.shape} and {present.shape}."
-        )
-    for name, (array, dates) in others.items():
-        rank = 2 if name == "factors" else 3
-        fits = array.ndim == rank and len(array) == dates
-        if not fits or (rank == 3 and array.shape[1] != returns.shape[1]):
-            raise ValueError(
-                f"{name} must begin with the axes of returns, {returns.shape}, and end "
-                f"with factors; got {array.shape}."
-            )
+    _checks.axes(returns=(returns, "(D, N)"), present=(present, "(D, N)"))
+    _checks.flags("present", present)
+    for name, array in others.items():
+        form = "(D, K)" if name == "factors" else "(D, N, K)"
+        _checks.axes(returns=(returns, "(D, N)"), **{name: (array, form)})
+        if name == "factors":
+            _checks.finite(factors=array)
+
+
+def _check_panel(panel, name: str = "panel") -> None:
+    _checks.instance(name, panel, Panel, "a Panel")

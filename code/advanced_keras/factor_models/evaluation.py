@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from advanced_keras import _checks
+
 from ..data.panel import Panel
 from .model import FactorModel
 
@@ -33,6 +35,10 @@ def panel_r2(returns: np.ndarray, predicted: np.ndarray, present: np.ndarray) ->
         >>> panel_r2(returns, np.zeros((1, 2)), returns != 0)
         0.0
     """
+    _checks.shape_of("returns", returns)
+    _checks.shape_of("predicted", predicted)
+    _checks.shape_of("present", present)
+    _checks.flags("present", present)
     if not returns.shape == predicted.shape == present.shape:
         raise ValueError(
             "returns, predicted and present must have one shape, got "
@@ -55,6 +61,8 @@ def model_r2(
         panel: all dates; past factors, also those before the window, give the means.
         window: the dates to judge.
     """
+    _checks.instance("model", model, FactorModel, "a FactorModel")
+    _checks.instance("panel", panel, Panel, "a Panel")
     returns, present = panel.returns[window], panel.present[window]
     total, predictive = (
         panel_r2(returns, predicted[window], present)
@@ -85,10 +93,8 @@ def canonical_correlations(F: np.ndarray, G: np.ndarray) -> np.ndarray:
         >>> print(canonical_correlations(x, 3 * x).round(6))
         [1. 1.]
     """
-    if F.ndim != 2 or G.ndim != 2 or len(F) != len(G):
-        raise ValueError(
-            f"F and G must be tables of the same dates, got {F.shape} and {G.shape}."
-        )
+    _checks.axes(F=(F, "(D, K)"), G=(G, "(D, L)"))
+    _checks.finite(F=F, G=G)
     return np.clip(np.linalg.svd(_basis(F).T @ _basis(G), compute_uv=False), 0, 1)
 
 
@@ -170,6 +176,7 @@ def walk_forward(
         fit: gets the training and the validation window and returns a model. It is
             called once for each fold and must start afresh.
     """
+    _check_walk(panel, folds, fit)
     fitted = np.full(panel.returns.shape, np.nan)
     expected, models = fitted.copy(), []
     for fold in folds:
@@ -179,3 +186,11 @@ def walk_forward(
         expected[fold.test] = model.expected(past_and_test)[fold.test]
         models.append(model)
     return WalkForward(fitted, expected, tuple(models))
+
+
+def _check_walk(panel, folds, fit) -> None:
+    _checks.instance("panel", panel, Panel, "a Panel")
+    _checks.instance("folds", folds, (list, tuple), "a list of folds")
+    for fold in folds:
+        _checks.instance("each of folds", fold, Fold, "a Fold")
+    _checks.function("fit", fit)

@@ -1,7 +1,7 @@
 """Betas linear in characteristics: instrumented principal component analysis.
 
 Chapter: *Factor models*, section "Betas from characteristics". Kelly, Pruitt and Su
-(2019): beta_{i,t-1} = Gamma' z_{i,t-1}; Gamma and the factors minimise the sum of
+(2019): beta_{i,t-1} = Gamma' z_{i,t-1}; Gamma and the factors minimize the sum of
 squared errors over all cells that are present.
 """
 
@@ -11,9 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from advanced_keras import _checks
+
 from ..data.panel import Panel
 from .classical import (
     _check_factors,
+    _check_panel,
     cross_sectional_regression,
     managed_portfolios,
     moments,
@@ -72,6 +75,7 @@ def fit_ipca(
         >>> fit_ipca(panel, num_factors=2).gamma.shape
         (10, 2)
     """
+    _check_panel(panel)
     _check_factors(num_factors, len(panel.names))
     W, q = moments(panel.returns, panel.characteristics, panel.present)
     gamma = principal_components(managed_portfolios(panel), num_factors)
@@ -85,11 +89,13 @@ def fit_ipca(
 
 def solve_factors(W: np.ndarray, q: np.ndarray, gamma: np.ndarray) -> np.ndarray:
     """f_t = (Gamma' W_t Gamma)^-1 Gamma' q_t, ``(D, K)``; W_t = Z'Z, q_t = Z'r."""
+    _checks.axes(W=(W, "(D, P, P)"), q=(q, "(D, P)"), gamma=(gamma, "(P, K)"))
     return np.linalg.solve(gamma.T @ W @ gamma, (q @ gamma)[..., None])[..., 0]
 
 
 def solve_gamma(W: np.ndarray, q: np.ndarray, factors: np.ndarray) -> np.ndarray:
     """Solve sum_t W_t Gamma f_t f_t' = sum_t q_t f_t' for Gamma, ``(P, K)``."""
+    _checks.axes(W=(W, "(D, P, P)"), q=(q, "(D, P)"), factors=(factors, "(D, K)"))
     P, K = q.shape[1], factors.shape[1]
     outer = factors[:, :, None] * factors[:, None, :]
     left = np.einsum("tpq,tkl->pkql", W, outer, optimize=True).reshape(P * K, P * K)

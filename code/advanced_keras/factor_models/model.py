@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from advanced_keras import _checks
+
 from ..data.panel import Panel
 
 
@@ -65,6 +67,7 @@ class Ensemble(FactorModel):
 
 def past_means(factors: np.ndarray) -> np.ndarray:
     """For each date the mean over all dates before it, ``(D, K)``; first NaN."""
+    _checks.axes(factors=(factors, "(D, K)"))
     # Shifted, not "all so far, less today": rounding would carry today along.
     sums = np.cumsum(np.vstack([np.zeros_like(factors[:1]), factors[:-1]]), axis=0)
     count = np.arange(len(factors))[:, None]

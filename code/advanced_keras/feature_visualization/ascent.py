@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from advanced_keras import _checks
 from advanced_keras._types import Tensor
 
 from ..progress import progress
@@ -43,6 +44,7 @@ def pixel_gradient(utility: Callable, images: Tensor) -> Tensor:
         >>> print(np.unique(double))
         [6.]
     """
+    _checks.function("utility", utility)
     images = _floating(images)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
@@ -71,6 +73,8 @@ def channel_mean(features: Tensor, filters: Tensor) -> Tensor:
         >>> print(channel_mean(features, [1]).numpy())
         [4.]
     """
+    _checks.axes(features=(features, "(batch, ..., channels)"))
+    _checks.shape_of("filters", filters)
     features, filters = _matched(_at_least_float32(features), filters)
     means = ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))
     return ops.take_along_axis(means, filters[:, None], axis=1)[:, 0]
@@ -185,6 +189,7 @@ class Ascent:
         jitter=0,
         colours=None,
     ):
+        _checks.function("objective", objective)
         self.extractor, self.objective = _pictures_in(extractor), objective
         self.tv = checks.number("tv", tv)
         self.blur = checks.number("blur", blur, whole=True)
@@ -221,12 +226,12 @@ class Ascent:
         self.traces += 1  # Python comes here only when TensorFlow traces
         utilities = []
 
-        def penalised(images):
+        def penalized(images):
             utilities.append(self.utility(images, filters, shift))
             pixels = ops.cast(ops.prod(ops.shape(images)[1:]), images.dtype)
             return utilities[0] - self.tv * total_variation(images) / pixels
 
-        gradient = blur(pixel_gradient(penalised, images), self.blur)
+        gradient = blur(pixel_gradient(penalized, images), self.blur)
         if self.colours is not None:
             gradient = ops.matmul(gradient, self.colours)
         images = ops.clip(images + rate * unit_step(gradient), 0.0, 1.0)
@@ -319,6 +324,7 @@ def _at_least_float32(features):
 
 def _four_axes(name, images):
     """Without the batch axis, rows and columns would be taken for others."""
+    _checks.shape_of(name, images)
     if len(images.shape) != 4:
         raise ValueError(
             f"{name} must be (batch, rows, columns, channels), got "
@@ -328,6 +334,7 @@ def _four_axes(name, images):
 
 def _floating(images):
     """A tensor with a derivative: integers have none."""
+    _checks.axes(images=(images, "(batch, ...)"))
     images = tf.convert_to_tensor(images)
     if not images.dtype.is_floating:
         raise ValueError(f"images must be floating point, got {images.dtype.name}.")

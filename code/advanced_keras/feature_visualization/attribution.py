@@ -18,6 +18,7 @@ from .ascent import channel_mean, pixel_gradient
 def predict(network: keras.Model, images: Tensor, batch_size: int = 500) -> np.ndarray:
     """The class with the largest logit, NumPy ``(batch,)``."""
     images = checks.pictures("images", images)
+    checks.fitting("network", network, images)
     checks.number("batch_size", batch_size, least=1, whole=True)
     return np.concatenate(
         [
@@ -109,6 +110,7 @@ def shuffled(
     Raises:
         ValueError: if there is no layer of a name.
     """
+    checks.one_input("network", network)
     names = [names] if isinstance(names, str) else list(names)
     known = {layer.name for layer in network.layers}
     if not set(names) <= known:
@@ -129,6 +131,7 @@ def _gradients(utility, network, images, labels, batch_size):
     """The gradients of ``utility(images, labels)``, a batch at a time."""
     checks.one_input("network", network)
     images = checks.pictures("images", images)
+    checks.fitting("network", network, images)
     labels = checks.channels("labels", labels, len(images), network.output_shape[-1])
     checks.number("batch_size", batch_size, least=1, whole=True)
     parts = []

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from advanced_keras import _checks
+
 
 def number(name: str, value: Any, least: float = 0, whole: bool = False) -> Any:
     """A finite number, or an integer, of at least ``least``."""
@@ -20,6 +22,7 @@ def number(name: str, value: Any, least: float = 0, whole: bool = False) -> Any:
 
 def pictures(name: str, images: Any, boxed: bool = False) -> np.ndarray:
     """An array of finite pictures in floating point, if ``boxed`` from 0 to 1."""
+    _checks.shape_of(name, images)
     images = keras.ops.convert_to_numpy(images)
     if images.ndim != 4 or not images.size or images.dtype.kind != "f":
         raise ValueError(
@@ -36,6 +39,7 @@ def pictures(name: str, images: Any, boxed: bool = False) -> np.ndarray:
 
 def channels(name: str, values: Any, count: int, most: int) -> np.ndarray:
     """``count`` integers from 0 to ``most - 1``."""
+    _checks.shape_of(name, values)
     values = np.asarray(values)
     fits = values.shape == (count,) and values.dtype.kind in "iu"
     if not fits or not np.all((values >= 0) & (values < most)):
@@ -58,3 +62,14 @@ def one_input(name: str, model: Any) -> keras.Model:
             f"{type(model).__name__} with {count}."
         )
     return model
+
+
+def fitting(network: str, model: Any, images: np.ndarray) -> None:
+    """Pictures with as many channels as a model wants."""
+    one_input(network, model)
+    wanted = model.input_shape[-1]
+    if wanted is not None and images.shape[-1] != wanted:
+        raise ValueError(
+            f"images must have the {wanted} channels that {network} takes, got "
+            f"{images.shape}."
+        )

@@ -162,6 +162,7 @@ def mean_activations(
         NumPy ``(count, channels)``, float32.
     """
     images = checks.pictures("images", images)
+    checks.fitting("extractor", extractor, images)
     checks.number("batch_size", batch_size, least=1, whole=True)
     means = []
     for begin in range(0, len(images), batch_size):

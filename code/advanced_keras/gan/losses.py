@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from advanced_keras import _checks
 from advanced_keras._types import Tensor
 
 
@@ -37,13 +38,15 @@ def discriminator_loss(
         >>> print(discriminator_loss(logits, logits).numpy().round(4))
         1.3863
     """
+    _checks.axes(real_logits=(real_logits, "(batch, ...)"))
+    _checks.axes(fake_logits=(fake_logits, "(batch, ...)"))
     real, fake = _float32(real_logits), _float32(fake_logits)
     on_real = real_target * ops.softplus(-real) + (1 - real_target) * ops.softplus(real)
     return ops.mean(on_real) + ops.mean(ops.softplus(fake))
 
 
 def minimax_loss(fake_logits: Tensor) -> Tensor:
-    """What G minimises in the game for two: ``E[log(1 - D(G(z)))]``.
+    """What G minimizes in the game for two: ``E[log(1 - D(G(z)))]``.
 
     Goodfellow et al. (2014), equation 1.
 
@@ -54,11 +57,12 @@ def minimax_loss(fake_logits: Tensor) -> Tensor:
         >>> print(minimax_loss(np.zeros((2, 1))).numpy().round(4))
         -0.6931
     """
+    _checks.axes(fake_logits=(fake_logits, "(batch, ...)"))
     return -ops.mean(ops.softplus(_float32(fake_logits)))
 
 
 def non_saturating_loss(fake_logits: Tensor) -> Tensor:
-    """What G minimises in practice: ``-E[log D(G(z))]``.
+    """What G minimizes in practice: ``-E[log D(G(z))]``.
 
     Goodfellow et al. (2014), section 3: the same fixed point, larger gradients early.
 
@@ -69,6 +73,7 @@ def non_saturating_loss(fake_logits: Tensor) -> Tensor:
         >>> print(non_saturating_loss(np.zeros((2, 1))).numpy().round(4))
         0.6931
     """
+    _checks.axes(fake_logits=(fake_logits, "(batch, ...)"))
     return ops.mean(ops.softplus(-_float32(fake_logits)))
 
 
@@ -92,6 +97,7 @@ def optimal_discriminator(
         >>> print(optimal_discriminator(np.array([1.0, 0.0]), np.array([1.0, 2.0])))
         [0.5 0. ]
     """
+    _checks.alike(p_data=p_data, p_model=p_model)
     p_data, p_model = np.asarray(p_data, float), np.asarray(p_model, float)
     return (real_target * p_data + fake_target * p_model) / (p_data + p_model)
 
@@ -110,6 +116,9 @@ def jensen_shannon(p_data: Any, p_model: Any, step: float) -> float:
         >>> float(jensen_shannon(p, p, step=1.0))
         0.0
     """
+    _checks.alike(p_data=p_data, p_model=p_model)
+    _checks.finite(p_data=p_data, p_model=p_model)
+    _checks.positive("step", step)
     p_data, p_model = np.asarray(p_data, float), np.asarray(p_model, float)
     middle = (p_data + p_model) / 2
     return (_kl(p_data, middle, step) + _kl(p_model, middle, step)) / 2

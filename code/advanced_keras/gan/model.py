@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from advanced_keras import _checks
 from advanced_keras._types import Tensor
 
 from ..training import batch_size
@@ -31,7 +32,7 @@ class GAN(keras.Model):
     ``z``, ``(batch, latent_dim)``. ``fit`` and ``evaluate`` take real examples, alone
     or with labels, which are not used.
 
-    Each player also minimises its layers' own losses, such as weight decay by a
+    Each player also minimizes its layers' own losses, such as weight decay by a
     ``kernel_regularizer``; ``d_loss`` and ``g_loss`` are reported without them.
 
     A variant overrides :meth:`discriminator_loss`, :meth:`generator_loss`,
@@ -149,7 +150,7 @@ class GAN(keras.Model):
     # -- what the two players want
 
     def discriminator_loss(self, x, generated, training):
-        """What D minimises: minus the value function of the game.
+        """What D minimizes: minus the value function of the game.
 
         Args:
             x: real examples, ``(batch, ...)``.
@@ -163,7 +164,7 @@ class GAN(keras.Model):
         return discriminator_loss(real_logits, fake_logits, self.real_target)
 
     def generator_loss(self, fake_logits):
-        """What G minimises, given D's logits of its examples, ``(batch, 1)``."""
+        """What G minimizes, given D's logits of its examples, ``(batch, 1)``."""
         return GENERATOR_LOSSES[self.loss_name](fake_logits)
 
     def judge(self, x, generated, training):
@@ -356,6 +357,7 @@ def observe(network: keras.Model, inputs: Any) -> Tensor:
         network: a model.
         inputs: its inputs, ``(batch, ...)``.
     """
+    _checks.function("network", network)
     with keras.StatelessScope():
         return network(inputs, training=True)
 
@@ -394,7 +396,7 @@ def _optimizer(given):
 
 
 def _objective(loss, player):
-    """What a player minimises: its loss, and its layers' own terms, such as L2.
+    """What a player minimizes: its loss, and its layers' own terms, such as L2.
 
     On several devices the parts are added up, so each gives its share.
     """

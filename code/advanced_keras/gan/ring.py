@@ -45,6 +45,7 @@ class Ring:
 
     def sample(self, count, seed=0):
         """Draw points, ``(count, 2)`` float32."""
+        _checks.whole("count", count)
         rng = np.random.default_rng(seed)
         modes = rng.integers(0, self.modes, count)
         noise = rng.normal(0, self.spread, (count, 2))
@@ -52,6 +53,7 @@ class Ring:
 
     def density(self, points):
         """The density at points, ``(..., 2)`` to ``(...)``."""
+        _checks.axes(points=(points, "(..., 2)"))
         squares = np.sum(
             (np.asarray(points, float)[..., None, :] - self.centers) ** 2, axis=-1
         )
@@ -71,6 +73,7 @@ class Ring:
         Raises:
             ValueError: if ``points`` has another shape, is empty, or is not finite.
         """
+        _checks.shape_of("points", points)
         points = np.asarray(points, float)
         if points.ndim != 2 or points.shape[1:] != (2,) or not len(points):
             raise ValueError(f"points must have shape (count, 2), got {points.shape}.")

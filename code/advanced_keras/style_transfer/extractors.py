@@ -13,6 +13,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from advanced_keras import _checks
+
 # Rows: light, red against green, blue against yellow. The colour axes are enlarged
 # because in photographs colours differ less than brightness does.
 COLOURS = np.array([[1, 1, 1], [4.5, -4.5, 0], [2.25, 2.25, -4.5]]) / 3
@@ -265,6 +267,7 @@ def pick(model: keras.Model, names: Sequence[str]) -> keras.Model:
     Raises:
         ValueError: if a layer is not there, or no name is given.
     """
+    _checks.instance("model", model, keras.Model, "a model")
     known = [layer.name for layer in model.layers]
     unknown = [name for name in names if name not in known]
     if unknown or not names:

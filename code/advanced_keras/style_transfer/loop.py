@@ -59,6 +59,7 @@ class StyleObjective:
         variation_weight=0.0,
         layer_weights=None,
     ):
+        _checks.function("extractor", extractor)
         self.extractor = extractor
         for name, weight in (
             ("content_weight", content_weight),
@@ -256,6 +257,7 @@ def _one_thread():
 
 
 def _checked(name, image):
+    _checks.shape_of(name, image)
     image = np.asarray(image, "float32")
     if image.ndim != 4 or image.shape[0] != 1 or image.shape[-1] != 3:
         raise ValueError(

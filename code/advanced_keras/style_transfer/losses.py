@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keras import ops
 
+from advanced_keras import _checks
 from advanced_keras._types import Tensor
 
 TINY = 1e-12  # keeps a relative error finite where a target is zero
@@ -31,11 +32,7 @@ def gram(features: Tensor) -> Tensor:
         [[[14. 17.]
           [17. 21.]]]
     """
-    if len(features.shape) != 4:
-        raise ValueError(
-            "features must have shape (batch, rows, columns, channels), got "
-            f"{tuple(features.shape)}."
-        )
+    _checks.axes(features=(features, "(batch, rows, columns, channels)"))
     batch, h, w, _ = ops.shape(features)
     F = ops.reshape(features, (batch, h * w, features.shape[-1]))
     places = ops.cast(h * w, F.dtype)
@@ -56,6 +53,9 @@ def style_loss(G: Tensor, A: Tensor) -> Tensor:
         >>> print(style_loss(2 * A, A).numpy())
         1.0
     """
+    _checks.axes(
+        G=(G, "(batch, channels, channels)"), A=(A, "(batch, channels, channels)")
+    )
     return ops.sum((G - A) ** 2) / (ops.sum(A**2) + TINY)
 
 
@@ -73,6 +73,10 @@ def content_loss(F: Tensor, P: Tensor) -> Tensor:
         >>> print(content_loss(2 * P, P).numpy())
         5.0
     """
+    _checks.axes(
+        F=(F, "(batch, rows, columns, channels)"),
+        P=(P, "(batch, rows, columns, channels)"),
+    )
     return ops.mean((F - P) ** 2) / (ops.var(P) + TINY)
 
 
@@ -91,6 +95,7 @@ def total_variation(images: Tensor) -> Tensor:
         >>> print(total_variation(ops.ones((1, 4, 4, 3))).numpy())
         0.0
     """
+    _checks.axes(images=(images, "(batch, rows, columns, channels)"))
     down = ops.abs(images[:, 1:] - images[:, :-1])
     across = ops.abs(images[:, :, 1:] - images[:, :, :-1])
     size = ops.cast(ops.size(images), images.dtype)

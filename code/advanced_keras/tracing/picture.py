@@ -283,8 +283,17 @@ def plot_model(model: keras.Model, alt: str, **options: Any) -> display.Picture:
     # Keras names nodes by addresses in memory: number them, and draw the same each time
     for number, address in enumerate(dict.fromkeys(re.findall(r"\b\d{9,}\b", source))):
         source = source.replace(address, f"n{number}")
-    source = source.replace("Helvetica", '"DejaVu Sans"')
-    return display.draw_dot(source.replace("{", '{\nsize="6.4,30";', 1), alt)
+    source = _LONE_CELL.sub("", source.replace("Helvetica", '"DejaVu Sans"'))
+    return display.draw_dot(source.replace("{", "{\n" + _KERAS_STYLE, 1), alt)
+
+
+_LONE_CELL = re.compile(
+    r'colspan="2"(?=[^\n]*</tr><tr><td bgcolor="white"><font[^/]*Output)'
+)
+"""Of an input Keras writes one shape, under a heading two cells wide: a gap is left."""
+
+_KERAS_STYLE = f"""size="6.4,30"; margin=0; ranksep=0.35; bgcolor="transparent";
+edge [color="{INK}"];"""
 
 
 _HEAD = f"""

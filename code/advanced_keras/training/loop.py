@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import keras
 import tensorflow as tf
+
+from advanced_keras import _checks
 
 from .standard import batch_size
 
@@ -36,7 +39,7 @@ def train_by_hand(
         ValueError: if the model isn't built, or ``batches`` is empty.
         TypeError: if ``batches`` can be run through only once.
     """
-    _check(model, batches)
+    _check(model, loss_fn, batches, epochs)
     optimizer.build(model.trainable_variables)
     mean = keras.metrics.Mean()
 
@@ -58,7 +61,12 @@ def train_by_hand(
     return history
 
 
-def _check(model: keras.Model, batches: Iterable) -> None:
+def _check(model: Any, loss_fn: Any, batches: Any, epochs: Any) -> None:
+    _checks.instance("model", model, keras.layers.Layer, "a model")
+    _checks.function("loss_fn", loss_fn)
+    _checks.whole("epochs", epochs)
+    if isinstance(batches, str) or not hasattr(batches, "__iter__"):
+        raise TypeError(f"batches must be pairs (x, y), got {batches!r}.")
     if not model.built:
         raise ValueError("model must be built before it is trained by hand.")
     if iter(batches) is batches:

@@ -11,6 +11,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from advanced_keras import _checks
+
 
 class StandardStep:
     """The steps themselves, to be put before ``keras.Model`` among the bases.
@@ -97,4 +99,5 @@ def batch_size(x: Any) -> Any:
     arrays = [each for each in keras.tree.flatten(x) if each is not None]
     if not arrays:
         raise ValueError(f"x must hold at least one array, got {x!r}.")
+    _checks.axes(x=(arrays[0], "(batch, ...)"))
     return keras.ops.shape(arrays[0])[0]

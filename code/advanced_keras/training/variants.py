@@ -13,6 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from advanced_keras import _checks
+
 from .standard import StandardModel, batch_size
 
 
@@ -212,6 +214,11 @@ def global_norm(gradients: Sequence[Any]) -> Any:
         >>> print(global_norm([np.array([3.0]), np.array([4.0])]).numpy())
         5.0
     """
+    if not isinstance(gradients, (list, tuple)):
+        raise TypeError(f"gradients must be a list of tensors, got {gradients!r}.")
+    for each in gradients:
+        if each is not None:
+            _checks.shape_of("each of gradients", each)
     dense = [keras.ops.convert_to_tensor(g) for g in gradients if g is not None]
     if not dense:
         raise ValueError("gradients must hold at least one tensor, got none.")

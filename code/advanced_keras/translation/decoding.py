@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from advanced_keras import _checks
 from advanced_keras.transformer import split_transformer
 from advanced_keras.translation.text import PAD
 
@@ -33,6 +34,8 @@ def never_written(vocab_size: int, start: int) -> np.ndarray:
     Returns:
         float32 `(V,)`, 0 but for two entries of :data:`NEVER`.
     """
+    _checks.whole("vocab_size", vocab_size)
+    _checks.whole("start", start, least=0)
     bias = np.zeros(vocab_size, "float32")
     bias[[PAD, start]] = NEVER
     return bias
@@ -62,6 +65,9 @@ def decode_plain(
     Returns:
         The ids written, `[end]` included if it was reached.
     """
+    _checks.instance("transformer", transformer, keras.Model, "a model")
+    _checks.whole("length", length)
+    _checks.axes(source=(source, "(1, S)"))
     source, bias, written = tf.convert_to_tensor(source), None, list(prefix)
     for t in range(len(written), length):
         decoder_inputs = np.full((1, length), PAD)
@@ -105,7 +111,8 @@ build_transformer`.
         self.length = self.embedding.sequence_length
         vocab_size = self.embedding.vocab_size
         for name, token in (("start", start), ("end", end)):
-            if not PAD < token < vocab_size:
+            _checks.whole(name, token, least=PAD + 1)
+            if token >= vocab_size:
                 raise ValueError(
                     f"{name} must be a token between 1 and {vocab_size - 1}, "
                     f"got {token!r}."
@@ -167,6 +174,7 @@ build_transformer`.
         Returns:
             Ids `(B, T)`, 0 after `[end]`.
         """
+        _checks.axes(source=(source, "(B, S)"))
         graph = self._graph("greedy", self._greedy)
         return graph(tf.cast(source, tf.int64)).numpy()
 
@@ -218,6 +226,7 @@ build_transformer`.
         Raises:
             ValueError: if ``width`` is not positive or ``length_penalty`` is negative.
         """
+        _checks.axes(source=(source, "(B, S)"))
         if not isinstance(width, int) or width < 1:
             raise ValueError(f"width must be a positive integer, got {width!r}.")
         if length_penalty < 0:
@@ -332,6 +341,7 @@ def cross_attention(
     Returns:
         Weights `(B, H, T, S)`; the row of token t is the one that chose it.
     """
+    _checks.axes(source=(source, "(B, S)"), written=(written, "(B, T)"))
     encoder, decoder, _ = split_transformer(transformer)
     source = keras.ops.convert_to_tensor(source)
     first = np.full((len(written), 1), start)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from advanced_keras import _checks
 from advanced_keras._types import Tensor
 from advanced_keras.translation.text import PAD
 
@@ -27,6 +28,7 @@ def target_mask(y_true: Tensor) -> Tensor:
         >>> print(target_mask(ops.array([[5, 3, 0]])).numpy())
         [[1. 1. 0.]]
     """
+    _checks.axes(y_true=(y_true, "(B, T)"))
     return ops.cast(ops.not_equal(y_true, PAD), "float32")
 
 
@@ -45,6 +47,7 @@ def token_crossentropy(y_true: Tensor, logits: Tensor) -> Tensor:
         >>> print(token_crossentropy(ops.array([[1, 0]]), logits).numpy().round(3))
         [[1.386 1.386]]
     """
+    _checks.axes(y_true=(y_true, "(B, T)"), logits=(logits, "(B, T, V)"))
     logits = ops.cast(logits, "float32")
     return ops.sparse_categorical_crossentropy(y_true, logits, from_logits=True)
 
@@ -64,6 +67,7 @@ def token_hits(y_true: Tensor, logits: Tensor) -> Tensor:
         >>> print(token_hits(ops.array([[1, 1]]), logits).numpy())
         [[1. 0.]]
     """
+    _checks.axes(y_true=(y_true, "(B, T)"), logits=(logits, "(B, T, V)"))
     guess = ops.cast(ops.argmax(logits, axis=-1), y_true.dtype)
     return ops.cast(ops.equal(y_true, guess), "float32")
 

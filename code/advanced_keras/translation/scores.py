@@ -59,6 +59,8 @@ def _check(references: Sequence[str], hypotheses: Sequence[str]) -> None:
     for name, texts in (("references", references), ("hypotheses", hypotheses)):
         if isinstance(texts, str):
             raise TypeError(f"{name} must be a list of sentences, got a string.")
+        if not hasattr(texts, "__len__"):
+            raise TypeError(f"{name} must be a list of sentences, got {texts!r}.")
     if not references or len(references) != len(hypotheses):
         raise ValueError(
             "references and hypotheses must be equally many and not empty, got "

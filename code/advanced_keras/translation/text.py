@@ -303,6 +303,9 @@ def format_dataset(
         >>> print(features["decoder_inputs"].numpy(), answers.numpy())
         [[2 5]] [[5 3]]
     """
+    _checks.axes(
+        source_ids=(source_ids, "(B, S)"), target_ids=(target_ids, "(B, T + 1)")
+    )
     features = {"encoder_inputs": source_ids, "decoder_inputs": target_ids[:, :-1]}
     return features, target_ids[:, 1:]
 

@@ -16,6 +16,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from advanced_keras import _checks
+
 from ..autoencoder import initializers
 from .model import GaussianVAE
 from .networks import _check_integers
@@ -73,6 +75,11 @@ class LinearGaussian:
     b: np.ndarray
     noise: float
 
+    def __post_init__(self):
+        _checks.axes(W=(self.W, "(n, m)"), b=(self.b, "(n,)"))
+        _checks.finite(W=self.W, b=self.b)
+        _checks.positive("noise", self.noise)
+
     @classmethod
     def of(cls, vae: GaussianVAE) -> LinearGaussian:
         """Read W, b and the noise out of a linear VAE."""
@@ -87,6 +94,7 @@ class LinearGaussian:
 
     def log_likelihood(self, x) -> np.ndarray:
         """log p(x) in nats: ``(count, n)`` to ``(count,)``."""
+        _checks.axes(x=(x, f"(count, {len(self.b)})"))
         gap = np.asarray(x, float) - self.b
         squared = np.sum(gap * np.linalg.solve(self.covariance, gap.T).T, axis=-1)
         log_det = np.linalg.slogdet(self.covariance)[1]
@@ -98,6 +106,12 @@ class LinearGaussian:
         ``E |x - W z - b|^2 = |x - W mean - b|^2 + sum_j sigma_j^2 |W_j|^2``, where
         ``W_j`` is a column of W.
         """
+        n, m = self.W.shape
+        _checks.axes(
+            x=(x, f"(count, {n})"),
+            mean=(mean, f"(count, {m})"),
+            log_var=(log_var, f"(count, {m})"),
+        )
         x, mean, log_var = (np.asarray(each, float) for each in (x, mean, log_var))
         missed = np.sum((x - mean @ self.W.T - self.b) ** 2, axis=-1)
         spread = np.exp(log_var) @ np.sum(self.W**2, axis=0)

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from advanced_keras import _checks
 from advanced_keras._types import Tensor
 
 from ..training import StandardStep, batch_size
@@ -172,6 +173,7 @@ class VAE(StandardStep, keras.Model):
 
     def generate(self, z):
         """Grey values from 0 to 1 for latent vectors ``(batch, m)``, as NumPy."""
+        _check_codes(z, self.decoder)
         return ops.convert_to_numpy(ops.sigmoid(self.decode(ops.convert_to_tensor(z))))
 
     def unpack(self, data: Any):
@@ -269,6 +271,7 @@ class GaussianVAE(VAE):
 
     def generate(self, z):
         """Means of p(x|z) for latent vectors ``(batch, m)``, as NumPy; no sigmoid."""
+        _check_codes(z, self.decoder)
         return ops.convert_to_numpy(self.decode(ops.convert_to_tensor(z)))
 
     def get_config(self) -> dict[str, Any]:
@@ -278,7 +281,10 @@ class GaussianVAE(VAE):
 
 def average(each: Tensor, sample_weight: Tensor | None = None) -> Tensor:
     """Mean of ``(batch,)`` over the batch, times weights if there are any."""
+    _checks.axes(each=(each, "(batch,)"))
     if sample_weight is not None:
+        given = sample_weight, "(batch, ...)"
+        _checks.axes(each=(each, "(batch,)"), sample_weight=given)
         each = each * ops.reshape(ops.cast(sample_weight, each.dtype), (-1,))
     return ops.mean(each)
 
@@ -291,6 +297,7 @@ def _check_limits(x, y, limits) -> None:
     )
     if limits is None or not seen or 0 in values.shape:
         return
+    _checks.shape_of(name, values)
     if y is not None and tuple(y.shape) != tuple(getattr(x, "shape", ())):
         return  # labels, say: the step has a word about them
     least, most = float(np.min(values)), float(np.max(values))
@@ -299,6 +306,10 @@ def _check_limits(x, y, limits) -> None:
             f"{name} must hold grey values from 0 to 1, got {least:.3g} to {most:.3g}; "
             "divide 0 to 255 by 255, and for other numbers take GaussianVAE."
         )
+
+
+def _check_codes(z, decoder) -> None:
+    _checks.axes(z=(z, f"(batch, {decoder.input_shape[-1]})"))
 
 
 def _number(value) -> bool:

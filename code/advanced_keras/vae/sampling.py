@@ -9,6 +9,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from advanced_keras import _checks
 from advanced_keras._types import Tensor
 
 
@@ -114,5 +115,8 @@ def kl_by_dimension(mean: Tensor, log_var: Tensor) -> Tensor:
         >>> print(kl_by_dimension(ops.array([[0.0, 1.0]]), ops.zeros((1, 2))).numpy())
         [[0.  0.5]]
     """
+    _checks.axes(
+        mean=(mean, "(batch, latent_dim)"), log_var=(log_var, "(batch, latent_dim)")
+    )
     # expm1(v) - v is exact near v = 0, where exp(v) - v - 1 cancels.
     return 0.5 * (ops.square(mean) + ops.expm1(log_var) - log_var)

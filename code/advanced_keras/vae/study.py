@@ -15,7 +15,7 @@ from keras import ops
 from advanced_keras import _checks
 
 from ..data.digits import FONTS, JITTER, Digits, draw_digit
-from .model import VAE
+from .model import ROUNDING, VAE
 from .sampling import kl_by_dimension
 
 FACTORS = ("label", "font", *JITTER)
@@ -24,6 +24,7 @@ FACTORS = ("label", "font", *JITTER)
 
 def encode(vae: VAE, images: Any) -> tuple[np.ndarray, np.ndarray]:
     """Mean and log variance of the codes of images, each ``(count, m)``, float64."""
+    _check_images(vae, images)
     # called in pieces: predict would build a graph for each model that is looked at
     starts = range(0, len(images), 500)
     pieces = [vae.encoder(images[start : start + 500]) for start in starts]
@@ -49,7 +50,12 @@ def log_weights(vae: VAE, images: Any, draws: int = 16, seed: int = 0) -> np.nda
     Returns:
         ``(draws, count)``, in nats.
     """
+    _check_images(vae, images)
+    if vae.limits is not None:
+        low, high = vae.limits
+        _checks.between("images", images, low - ROUNDING, high + ROUNDING)
     mean, log_var = encode(vae, images)
+    _checks.whole("draws", draws)
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(draws):
@@ -125,6 +131,7 @@ def factors_of(digits: Digits) -> dict[str, np.ndarray]:
     Raises:
         ValueError: if the digits were not drawn here.
     """
+    _checks.instance("digits", digits, Digits, "Digits")
     if digits.fonts is None or not digits.jitter:
         raise ValueError(
             "digits must be drawn ones, load_digits('drawn'); of these only the label "
@@ -151,6 +158,9 @@ def share_alone(codes: Any, values: Any, bins: int = 20) -> float:
         >>> print(share_alone(codes, np.array([5, 5, 7, 7])))
         1.0
     """
+    _checks.axes(codes=(codes, "(count, ...)"), values=(values, "(count,)"))
+    _checks.finite(codes=codes)
+    _checks.whole("bins", bins)
     codes, values = np.asarray(codes, float), np.asarray(values)
     if values.dtype.kind not in "iub":
         order = np.argsort(np.argsort(values, kind="stable"), kind="stable")
@@ -178,6 +188,7 @@ def share_redrawn(
         name: of the factor.
         seed: of the new values.
     """
+    _checks.function("encoder", encoder)
     new = new_values(name, len(digits), seed)
     before, after = (
         encoder(digits.images),
@@ -193,6 +204,7 @@ def new_values(name: str, count: int, seed: int = 0) -> np.ndarray:
     Raises:
         ValueError: for an unknown factor.
     """
+    _checks.whole("count", count)
     if name not in FACTORS:
         raise ValueError(f"name must be one of {FACTORS}, got {name!r}.")
     rng = np.random.default_rng(seed)
@@ -203,6 +215,8 @@ def new_values(name: str, count: int, seed: int = 0) -> np.ndarray:
 
 def sample_prior(vae: VAE, count: int, seed: int = 0) -> np.ndarray:
     """New images from latent vectors drawn from N(0, 1): ``(count, ...)``."""
+    _checks.instance("vae", vae, VAE, "a VAE")
+    _checks.whole("count", count)
     latent_dim = vae.decoder.input_shape[-1]
     z = np.random.default_rng(seed).normal(size=(count, latent_dim))
     return vae.generate(z.astype("float32"))
@@ -215,6 +229,16 @@ def interpolate(start: Any, stop: Any, steps: int) -> np.ndarray:
         >>> print(interpolate(np.array([0.0]), np.array([1.0]), steps=3).ravel())
         [0.  0.5 1. ]
     """
+    _checks.axes(start=(start, "(m,)"), stop=(stop, "(m,)"))
+    _checks.finite(start=start, stop=stop)
     _checks.whole("steps", steps)
     share = np.linspace(0, 1, steps)[:, None]
     return ((1 - share) * start + share * stop).astype("float32")
+
+
+def _check_images(vae, images) -> None:
+    """Refuse images of another shape than the model's, none at all, and nan."""
+    _checks.instance("vae", vae, VAE, "a VAE")
+    sizes = ", ".join(str(size or "...") for size in vae.encoder.input_shape[1:])
+    _checks.axes(images=(images, f"(count, {sizes})"))
+    _checks.finite(images=images)
