@@ -24,6 +24,7 @@ sys.path.insert(0, str(BOOK / "_ext"))
 
 import gathered  # noqa: E402
 import notebooks  # noqa: E402
+import printed  # noqa: E402
 import reference  # noqa: E402
 
 PAGES = {
@@ -323,7 +324,27 @@ def test_docstrings_become_what_autodoc_reads():
     assert ":returns: The pair ``(a, b)``: both are \\|y\\|." in text
 
 
-@pytest.mark.parametrize("module", [gathered, notebooks, reference])
+def test_examples_in_docstrings_are_code_to_the_letter():
+    example = ">>> f(**x, a=|y|)\n(`1`, $2$)"
+    read = reference.marked_up(f"Of **x.\n\n{example}\n\nAnd |y|.")
+    assert read == f"Of \\*\\*x.\n\n{example}\n\nAnd \\|y\\|."
+
+
+def test_a_short_table_is_printed_in_one_piece_and_a_long_one_is_not():
+    left = r">{\raggedright\arraybackslash}p{0.3\linewidth}"
+    right = r">{\raggedleft\arraybackslash}p{0.1\linewidth}"
+    head = (
+        rf"\begin{{longtable}}{{@{{}}{left}{right}@{{}}}}" + "\nn & m \\\\\n\\endhead\n"
+    )
+    tail = "\\end{longtable}"
+    short = printed.in_one_piece(head + "a & 1 \\\\\n" + tail)
+    assert "longtable" not in short and "endhead" not in short
+    assert r"\begin{tabulary}{\linewidth}{@{}LR@{}}" in short
+    long = head + "a & 1 \\\\\n" * printed.SHORT + tail
+    assert printed.in_one_piece(long) == long
+
+
+@pytest.mark.parametrize("module", [gathered, notebooks, printed, reference])
 def test_examples_of_the_extensions(module):
     assert doctest.testmod(module).failed == 0
 

@@ -17,14 +17,21 @@ PAGED = {"doc", "std-ref", "ak-paged"}
 """Classes of references to chapters, to sections and to solutions."""
 
 
+MEASURED = (
+    (r"\setlength{\tabcolsep}{3pt}", r"\setlength{\tabcolsep}{5pt}"),
+    (r"\endhead", ""),
+    (r"\end{longtable}", r"\end{tabulary}\end{center}\smallskip"),
+)
+
+
 def in_one_piece(table: str) -> str:
     r"""A ``longtable`` of ours as a table that stays on one page, if it is short.
 
     LaTeX measures the columns of that, too. A long table keeps the widths it came with.
 
     >>> spec = r"@{}>{\raggedleft\arraybackslash}p{0.5\linewidth}@{}"
-    >>> print(in_one_piece(rf"\begin{{longtable}}{{{spec}}}n \\ \end{{longtable}}"))
-    \begin{center}\begin{tabulary}{\linewidth}{@{}R@{}}n \\ \end{tabulary}\end{center}
+    >>> print(in_one_piece(rf"\begin{{longtable}}{{{spec}}}\endhead n \\"))
+    \begin{center}\begin{tabulary}{\linewidth}{@{}R@{}} n \\
     """
     if table.count("\\\\\n") > SHORT:
         return table
@@ -35,8 +42,9 @@ def in_one_piece(table: str) -> str:
         ),
         table,
     )
-    table = table.replace(r"\endhead", "")
-    return table.replace(r"\end{longtable}", r"\end{tabulary}\end{center}")
+    for old, new in MEASURED:
+        table = table.replace(old, new)
+    return table
 
 
 def _sides(spec: str) -> str:

@@ -80,6 +80,44 @@ def test_fonts_are_embedded(pdf):
             assert any(k.startswith("/FontFile") for k in descriptor), font["/BaseFont"]
 
 
+def test_first_page_has_a_picture_and_no_date(pdf):
+    first = pdf.pages[0]
+    assert first["/Resources"].get("/XObject")
+    assert "AdvancedKeras" in squeezed(first.extract_text())
+    assert not re.search(r"\b20\d\d\b", first.extract_text())
+
+
+def test_code_is_not_broken_where_it_fits_the_column():
+    """What is wider than 88 letters, and that alone, goes on in a second line."""
+    tex = PDF.with_suffix(".tex").read_text(encoding="utf-8")
+    style = (PDF.parent / "house.sty").read_text(encoding="utf-8")
+    scale = float(re.search(r"Scale = ([\d.]+)", style)[1])
+    letter = 0.602 * 9 * scale  # DejaVu Sans Mono, of \\small
+    assert r"\fvset{fontsize=\small}" in tex
+    assert 88 * letter < 451  # the width of the text on A4
+
+
+def test_headings_keep_their_letters(text):
+    assert "CONV2DTRANSPOSE" not in text
+    assert re.search(r"^Chapter\s*3$", text, flags=re.MULTILINE)
+
+
+def test_references_name_the_page(text):
+    assert len(re.findall(r"\(page\s*\d+\)", text)) > 300
+
+
+def test_the_bibliography_has_one_heading(pdf):
+    def titles(entries):
+        for each in entries:
+            yield from titles(each) if isinstance(each, list) else [each.title]
+
+    assert sum("Bibliography" in each for each in titles(pdf.outline)) == 1
+
+
+def test_no_markup_is_left(text):
+    assert r"\*" not in text
+
+
 @pytest.fixture(scope="module")
 def log():
     """What LaTeX said, its lines of 79 letters joined."""
@@ -90,6 +128,12 @@ def log():
 def test_no_line_runs_off_the_paper(log):
     wide = [float(w) for w in re.findall(r"Overfull \\hbox \(([\d.]+)pt too wide", log)]
     assert max(wide, default=0) <= 10, sorted(wide)[-5:]
+
+
+def test_no_page_is_fuller_than_its_paper(log):
+    """A caption under a figure that fills the page would stand in the foot."""
+    high = [float(h) for h in re.findall(r"Overfull \\vbox \(([\d.]+)pt too high", log)]
+    assert max(high, default=0) <= 20, sorted(high)[-5:]
 
 
 def test_no_letter_is_missing_and_every_reference_is_resolved(log):
