@@ -56,6 +56,12 @@ def test_figure_is_svg_in_the_colour_of_the_text_and_pdf():
     assert bundle["text/plain"] == "A rising line."
 
 
+def test_fonts_of_a_printed_figure_are_outlines_that_every_printer_takes():
+    page = pages(display.show(a_figure(), alt="line")._repr_mimebundle_())[0]
+    fonts = [each.get_object() for each in page["/Resources"]["/Font"].values()]
+    assert fonts and "/Type3" not in {font["/Subtype"] for font in fonts}
+
+
 def test_figure_is_the_same_each_time():
     first, second = (display.show(a_figure(), alt="line").svg for _ in range(2))
     assert first == second

@@ -124,7 +124,8 @@ def show(figure: Figure, alt: str) -> Picture:
             f"figure must be a matplotlib Figure, got {type(figure).__name__}."
         )
     salt = hashlib.sha1(str(alt).encode()).hexdigest()[:8]
-    with plt.rc_context({"svg.hashsalt": salt, "svg.fonttype": "path"}):
+    as_type = {"svg.fonttype": "path", "pdf.fonttype": 42}  # never Type 3
+    with plt.rc_context({"svg.hashsalt": salt, **as_type}):
         svg, pdf = io.StringIO(), io.BytesIO()
         figure.savefig(svg, format="svg", metadata={"Date": None})
         figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
