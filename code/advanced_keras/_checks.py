@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from keras import ops
 
 
 def is_real(value: Any) -> bool:
@@ -38,6 +39,22 @@ def positive(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be a positive, finite number, got {value!r}.")
 
 
+def at(name: str, value: Any, size: int) -> None:
+    """Refuse what is not an integer of at least 0 and below ``size``."""
+    whole(name, value, least=0)
+    if value >= size:
+        raise ValueError(f"{name} must be below {size}, got {value!r}.")
+
+
+def texts(name: str, value: Any) -> None:
+    """Refuse what is not a list or tuple of strings: a string would give letters."""
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"{name} must be a list of strings, got {value!r}.")
+    for each in value:
+        if not isinstance(each, str):
+            raise TypeError(f"{name} must be a list of strings, got {each!r} in it.")
+
+
 def share(name: str, value: Any) -> None:
     """Refuse what is not a number of at least 0 and below 1."""
     if not is_real(value) or not 0 <= float(value) < 1:
@@ -51,7 +68,7 @@ def shape_of(name: str, value: Any) -> tuple[int | None, ...] | None:
     """Return the shape of an array, None if it has no known rank; refuse all else."""
     if not (hasattr(value, "shape") and hasattr(value, "dtype")):
         value = _as_array(name, value)
-    kind = str(getattr(value.dtype, "name", value.dtype))
+    kind = _kind(name, value)
     if not kind.startswith(("bool", "int", "uint", "float", "bfloat")):
         raise TypeError(f"{name} must hold numbers, got an array of {kind}.")
     if getattr(value.shape, "rank", 0) is None:
@@ -112,6 +129,67 @@ def flags(name: str, value: Any) -> None:
         raise TypeError(f"{name} must hold bool, got {np.asarray(value).dtype}.")
 
 
+def floating(**arguments: Any) -> None:
+    """Refuse arrays of integers or truth values, where fractions come out."""
+    for name, value in arguments.items():
+        kind = _kind(name, value)
+        if not kind.startswith(("float", "bfloat")):
+            raise TypeError(f"{name} must be floating-point, got an array of {kind}.")
+
+
+def integers(name: str, value: Any) -> None:
+    """Refuse an array of anything but integers."""
+    kind = _kind(name, value)
+    if not kind.startswith(("int", "uint")):
+        raise TypeError(f"{name} must hold integers, got an array of {kind}.")
+
+
+def leading(**arguments: Any) -> None:
+    """Refuse arrays whose axes in front of the last two don't broadcast."""
+    shapes = {name: shape_of(name, value) for name, value in arguments.items()}
+    known = [shape[:-2] for shape in shapes.values() if shape is not None]
+    most = max(map(len, known), default=0)
+    filled = [(1,) * (most - len(shape)) + shape for shape in known]
+    if any(len(set(sizes) - {None, 1}) > 1 for sizes in zip(*filled, strict=True)):
+        raise ValueError(
+            f"{' and '.join(shapes)} must fit in all axes but the last two, got "
+            f"{' and '.join(map(str, shapes.values()))}."
+        )
+
+
+def mask(name: str, value: Any, form: str, shape: tuple[int | None, ...]) -> None:
+    """Refuse a mask that does not broadcast to a shape, or is made of fractions.
+
+    A mask of fractions may be one that is to be *added* to scores, 0 where something
+    is allowed: read as truth values it would say the opposite.
+    """
+    kind, given = _kind(name, value), shape_of(name, value)
+    if kind.startswith(("float", "bfloat")):
+        raise TypeError(f"{name} must be boolean, got an array of {kind}.")
+    if given is None:
+        return
+    last = shape[len(shape) - len(given) :]
+    fits = len(given) <= len(shape) and all(
+        one in (1, None) or two in (None, one)
+        for one, two in zip(given, last, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"{name} must have shape {form} or broadcast to it, here {shape}, "
+            f"got {given}."
+        )
+
+
+def as_tensors(*arrays: Any) -> list[Any]:
+    """Turn lists and numbers into tensors; what has a shape and a dtype stays."""
+    return [
+        each
+        if hasattr(each, "shape") and hasattr(each, "dtype")
+        else ops.convert_to_tensor(each)
+        for each in arrays
+    ]
+
+
 def instance(name: str, value: Any, kind: type | tuple[type, ...], what: str) -> None:
     """Refuse what is not of a class, which is told in words."""
     if not isinstance(value, kind):
@@ -122,6 +200,13 @@ def function(name: str, value: Any) -> None:
     """Refuse what can't be called."""
     if not callable(value):
         raise TypeError(f"{name} must be callable, got {value!r}.")
+
+
+def _kind(name, value) -> str:
+    """The name of a dtype: ``float32``."""
+    if not hasattr(value, "dtype"):
+        value = _as_array(name, value)
+    return str(getattr(value.dtype, "name", value.dtype))
 
 
 def _as_array(name, value) -> np.ndarray:

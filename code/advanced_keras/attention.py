@@ -31,12 +31,21 @@ def causal_mask(length: Tensor) -> Tensor:
     Returns:
         A boolean tensor ``(T, T)``, True at ``[t, t']`` where ``t' <= t``.
 
+    Raises:
+        TypeError: if ``length`` is a tensor of anything but integers.
+        ValueError: if ``length`` is negative, no integer, or not a single one.
+
     Example:
         >>> print(causal_mask(3).numpy().astype(int))
         [[1 0 0]
          [1 1 0]
          [1 1 1]]
     """
+    if hasattr(length, "dtype"):
+        _checks.axes(length=(length, "()"))
+        _checks.integers("length", length)
+    else:
+        _checks.whole("length", length, least=0)
     positions = ops.arange(length)
     return positions[:, None] >= positions[None, :]
 
@@ -56,6 +65,10 @@ def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None = None) ->
     Returns:
         Weights ``(..., T, S)``, in the dtype of ``query``.
 
+    Raises:
+        TypeError: if ``query`` or ``key`` is not floating-point, or ``mask`` is.
+        ValueError: if the shapes of ``query``, ``key`` and ``mask`` don't fit.
+
     Example:
         >>> query = key = keras.ops.eye(2)[None]
         >>> print(attention_weights(query, key).numpy().round(2))
@@ -63,11 +76,15 @@ def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None = None) ->
           [0.33 0.67]]]
     """
     _checks.axes(query=(query, "(..., T, d)"), key=(key, "(..., S, d)"))
+    _checks.leading(query=query, key=key)
+    query, key = _checks.as_tensors(query, key)
+    _checks.floating(query=query, key=key)
     # Scaled before the product: in float16 the product itself may overflow.
     scaled = query * query.shape[-1] ** -0.5
     scores = ops.matmul(scaled, ops.swapaxes(key, -1, -2))
     scores = ops.cast(scores, keras.backend.result_type(scores.dtype, "float32"))
     if mask is not None:
+        _checks.mask("mask", mask, "(..., T, S)", tuple(scores.shape))
         scores = ops.where(mask, scores, MASKED_SCORE)
     # The softmax, written out. Subtracting the largest score changes nothing but keeps
     # the exponentials from overflowing. An empty batch has no largest score: `initial`.
@@ -100,8 +117,9 @@ def scaled_dot_product_attention(
         The pair ``(context, weights)``: ``(..., T, d_v)`` and ``(..., T, S)``.
 
     Raises:
+        TypeError: if ``query`` or ``key`` is not floating-point, or ``mask`` is.
         ValueError: if the widths of ``query`` and ``key``, or the lengths of ``key``
-            and ``value``, differ.
+            and ``value``, differ, or other axes don't fit.
 
     Example:
         >>> query = key = value = keras.ops.ones((1, 3, 8))
@@ -114,6 +132,8 @@ def scaled_dot_product_attention(
         key=(key, "(..., S, d)"),
         value=(value, "(..., S, d_v)"),
     )
+    _checks.leading(query=query, key=key, value=value)
+    query, key, value = _checks.as_tensors(query, key, value)
     weights = attention_weights(query, key, mask)
     return ops.matmul(weights, value), weights
 
@@ -152,8 +172,8 @@ class MultiHeadAttention(keras.layers.Layer):
 
     Call arguments:
         query: ``(B, T, E)``.
-        value: ``(B, S, E)``; None means self-attention.
-        key: ``(B, S, E)``; None means ``value``.
+        value: ``(B, S, E)``, or of another width; None means self-attention.
+        key: ``(B, S, E)``, or of another width; None means ``value``.
         mask: padding mask ``(B, T)`` of ``query``; used in self-attention, where Keras
             fills it in by itself.
         query_mask: accepted because Keras fills it in; used in self-attention only.
@@ -166,8 +186,10 @@ class MultiHeadAttention(keras.layers.Layer):
         return_attention_scores: return ``(output, weights)``, weights ``(B, H, T, S)``.
 
     Raises:
-        ValueError: if ``num_heads``, ``key_dim`` or ``dropout`` is out of range, or E
-            is not a multiple of ``num_heads`` when ``key_dim`` is None.
+        TypeError: if a mask is made of fractions.
+        ValueError: if ``num_heads``, ``key_dim`` or ``dropout`` is out of range, E is
+            not a multiple of ``num_heads`` when ``key_dim`` is None, or the shapes of
+            a call don't fit.
 
     Example:
         >>> attention = MultiHeadAttention(num_heads=2)
@@ -196,6 +218,11 @@ class MultiHeadAttention(keras.layers.Layer):
         """Create the four projections, from shapes alone."""
         value_shape = query_shape if value_shape is None else value_shape
         key_shape = value_shape if key_shape is None else key_shape
+        shapes = {"query": query_shape, "value": value_shape, "key": key_shape}
+        for name, shape in shapes.items():
+            if len(shape) != 3:
+                axes = "(B, T, E)" if name == "query" else "(B, S, E)"
+                raise ValueError(f"{name} must have shape {axes}, got {tuple(shape)}.")
         width = query_shape[-1]
         if self.key_dim is None and width % self.num_heads:
             raise ValueError(
@@ -208,6 +235,7 @@ class MultiHeadAttention(keras.layers.Layer):
         self.key_dense = self._projection(all_heads, key_shape, "key")
         self.value_dense = self._projection(all_heads, value_shape, "value")
         self.output_dense = self._projection(width, (None, None, all_heads), "output")
+        self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: width})
 
     def _projection(self, units, input_shape, name):
         """Make one ``Dense`` layer and give it its weights."""
@@ -290,11 +318,11 @@ class MultiHeadAttention(keras.layers.Layer):
         training=None,
     ):
         """Attend from ``query`` to ``value``; see the class for the arguments."""
-        if attention_mask is not None and len(attention_mask.shape) > 3:
-            raise ValueError(
-                "attention_mask must be the same for all heads, (B, T, S) or "
-                f"broadcastable to it, got shape {tuple(attention_mask.shape)}."
-            )
+        _check_call(query, value, key, attention_mask)
+        of_query = {"mask": mask, "query_mask": query_mask}
+        _check_padding(query, of_query, "(B, T)")
+        of_value = {"value_mask": value_mask, "key_mask": key_mask}
+        _check_padding(query if value is None else value, of_value, "(B, S)")
         if value is None:
             value = query
             own_masks = (value_mask, mask, query_mask)
@@ -339,6 +367,34 @@ class MultiHeadAttention(keras.layers.Layer):
             "use_bias": self.use_bias,
             "seed": self.seed,
         }
+
+
+def _check_call(query, value, key, attention_mask):
+    """Refuse states, and a mask for the scores, whose shapes don't fit."""
+    value = query if value is None else value
+    key = value if key is None else key
+    _checks.axes(
+        query=(query, "(B, T, E)"),
+        value=(value, "(B, S, E_value)"),
+        key=(key, "(B, S, E_key)"),
+    )
+    if attention_mask is None:
+        return
+    given = _checks.shape_of("attention_mask", attention_mask)
+    if given is not None and len(given) > 3:
+        raise ValueError(
+            "attention_mask must be the same for all heads, (B, T, S) or "
+            f"broadcastable to it, got shape {given}."
+        )
+    shape = (*query.shape[:2], value.shape[1])
+    _checks.mask("attention_mask", attention_mask, "(B, T, S)", shape)
+
+
+def _check_padding(states, masks, form):
+    """Refuse padding masks of another shape than the states they belong to."""
+    for name, mask in masks.items():
+        if mask is not None:
+            _checks.mask(name, mask, form, tuple(states.shape[:2]))
 
 
 def _as_row(padding_mask):

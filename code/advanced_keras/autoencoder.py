@@ -283,8 +283,10 @@ def initializers(
         kind: class of the initializers.
 
     Raises:
+        TypeError: if ``kind`` can't be called.
         ValueError: for another seed.
     """
+    _checks.function("kind", kind)
     if seed is not None:
         _check_integer("seed", seed, least=0)
     return _draw_initializers(seed, kind)

@@ -453,6 +453,7 @@ class ResizeConv(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.input_spec = keras.layers.InputSpec(ndim=4)
         _positive("filters", filters)
         self.kernel_size = _pair("kernel_size", kernel_size)
         self.scale = _pair("scale", scale)
@@ -482,6 +483,8 @@ class ResizeConv(keras.layers.Layer):
     def build(self, images_shape):
         """Create the kernel and the bias."""
         self.conv.build(self.resize.compute_output_shape(images_shape))
+        channels = {-1: images_shape[-1]}
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes=channels)
 
     def call(self, images):
         """Enlarge, then convolve."""

@@ -59,13 +59,15 @@ def flat_index(index: Sequence[int], leading: Sequence[int]) -> int:
         leading: ``(d_1, ..., d_N)``.
 
     Raises:
-        ValueError: if the lengths differ or an index is outside its axis.
+        ValueError: if the lengths differ, or an index is no integer of its axis.
 
     Example:
         >>> flat_index((1, 2), (3, 4))
         6
     """
     leading = _sizes("leading", leading)
+    if not isinstance(index, (tuple, list)):
+        raise ValueError(f"index must be a tuple of integers, got {index!r}.")
     if len(index) != len(leading):
         raise ValueError(
             f"index must have one entry for each of leading={leading}, "
@@ -73,6 +75,8 @@ def flat_index(index: Sequence[int], leading: Sequence[int]) -> int:
         )
     m = 0
     for i, d in zip(index, leading, strict=True):
+        if not isinstance(i, (int, np.integer)) or isinstance(i, bool):
+            raise ValueError(f"index must be made of integers, got {tuple(index)}.")
         if not 0 <= i < d:
             raise ValueError(f"index must lie inside {leading}, got {tuple(index)}.")
         m = m * d + i  # Horner's rule for the sum
@@ -94,6 +98,8 @@ def leading_index(m: int, leading: Sequence[int]) -> tuple[int, ...]:
         (1, 2)
     """
     leading = _sizes("leading", leading)
+    if not isinstance(m, (int, np.integer)) or isinstance(m, bool):
+        raise ValueError(f"m must be an integer, got {m!r}.")
     if not 0 <= m < math.prod(leading):
         raise ValueError(
             f"m must be the number of one of {math.prod(leading)} rows, got {m!r}."
@@ -122,6 +128,7 @@ def flatten(x: Tensor, rank: int = 1) -> Tensor:
         (12, 5)
     """
     _checks.axes(x=(x, "(...)"))
+    (x,) = _checks.as_tensors(x)
     _check_rank(x.shape, rank)
     return ops.reshape(x, (-1, *ops.shape(x)[-rank:]))
 
@@ -141,6 +148,7 @@ def unflatten(rows: Tensor, leading: Sequence[Any]) -> Tensor:
         (3, 4, 5)
     """
     _checks.axes(rows=(rows, "(M, ...)"))
+    (rows,) = _checks.as_tensors(rows)
     leading = tuple(leading)
     known = all(isinstance(d, int) for d in leading) and rows.shape[0] is not None
     if known and rows.shape[0] != math.prod(leading):
@@ -345,6 +353,7 @@ def thread_gradients(x: Tensor, delta: Tensor) -> Tensor:
         (12, 5, 2)
     """
     _checks.axes(x=(x, "(..., n)"), delta=(delta, "(..., u)"))
+    x, delta = _checks.as_tensors(x, delta)
     if tuple(x.shape[:-1]) != tuple(delta.shape[:-1]):
         raise ValueError(
             "x and delta must have the same leading axes, got "

@@ -190,6 +190,8 @@ class LayerNorm(keras.layers.Layer):
         self.beta = self.add_weight(
             shape, initializer="zeros", autocast=False, name="beta"
         )
+        sizes = dict(zip(self.axes, shape, strict=True))
+        self.input_spec = keras.layers.InputSpec(ndim=len(inputs_shape), axes=sizes)
 
     def _check_axis(self, inputs_shape):
         """Return the axes counted from the front; complain if they don't fit."""
@@ -344,7 +346,8 @@ class Noise(keras.layers.Layer):
         The shape of the input. A mask passes through.
 
     Raises:
-        TypeError: if ``stddev`` is not a number, or ``seed`` not an integer.
+        TypeError: if ``stddev`` is not a number, ``seed`` not an integer, or what
+            comes in is not floating-point.
         ValueError: if ``stddev`` is negative or infinite.
 
     Example:
@@ -364,6 +367,9 @@ class Noise(keras.layers.Layer):
 
     def call(self, inputs, training=False):
         """Return ``x + stddev z`` in training, else ``x``."""
+        dtype = keras.backend.standardize_dtype(inputs.dtype)
+        if not keras.backend.is_float_dtype(dtype):
+            raise TypeError(f"inputs must be floating-point, got {dtype}.")
         if not training:
             return inputs
         z = keras.random.normal(

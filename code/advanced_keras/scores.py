@@ -60,6 +60,7 @@ class Judge:
 
     def __init__(self, digits, epochs: int = 4, seed: int = 0):
         _check_digits(digits)
+        _checks.whole("epochs", epochs)
         # its own generators only: training a judge moves nobody else's random numbers
         seeds = keras.random.SeedGenerator(seed)
         self.model = build_judge(seeds)

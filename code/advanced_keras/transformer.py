@@ -51,6 +51,7 @@ class PositionalEmbedding(keras.layers.Layer):
             called.
         tensorflow.errors.InvalidArgumentError: for a longer sentence whose length is
             known only when the graph runs.
+        TypeError: if ``tokens``, or ``start``, are not integers.
 
     Example:
         >>> layer = PositionalEmbedding(sequence_length=8, vocab_size=10, embed_dim=4)
@@ -64,6 +65,7 @@ class PositionalEmbedding(keras.layers.Layer):
         self.vocab_size = _positive_int("vocab_size", vocab_size)
         self.embed_dim = _positive_int("embed_dim", embed_dim)
         self.supports_masking = True
+        self.input_spec = keras.layers.InputSpec(ndim=2)
         self.token_embedding = keras.layers.Embedding(
             vocab_size, embed_dim, dtype=self.dtype_policy, name="token"
         )
@@ -78,6 +80,8 @@ class PositionalEmbedding(keras.layers.Layer):
 
     def call(self, tokens, start=0):
         """Embed ``tokens``, the first of them at position ``start``."""
+        _checks.integers("tokens", tokens)  # 1.9 would be looked up as 1
+        _checks.integers("start", start)
         self._refuse_longer(tokens.shape, start)
         token_vectors = self.token_embedding(tokens)
         return token_vectors + self._position_vectors(ops.shape(tokens)[1], start)
@@ -169,6 +173,7 @@ class _TransformerLayer(keras.layers.Layer):
         self.dropout = _share("dropout", dropout)
         self.seed = seed
         self.supports_masking = True
+        self.input_spec = keras.layers.InputSpec(ndim=3)
         self._make_sublayers()
 
     def _make_sublayers(self):
@@ -214,6 +219,7 @@ class _TransformerLayer(keras.layers.Layer):
         self.hidden_dense.build(states_shape)
         self.output_dense.build((*states_shape[:-1], self.dense_dim))
         self.feed_forward_norm.build(states_shape)
+        self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: self.embed_dim})
 
     def _add_and_norm(self, norm, states, update, training):
         """Residual connection, then layer normalization: ``norm(states + update)``."""
@@ -272,6 +278,7 @@ class TransformerEncoder(_TransformerLayer):
 
     def call(self, inputs, mask=None, training=None):
         """Return one state for each position of the source."""
+        _checks.floating(inputs=inputs)
         attended = self.self_attention(inputs, mask=mask, training=training)
         states = self._add_and_norm(
             self.self_attention_norm, inputs, attended, training
@@ -325,6 +332,12 @@ class TransformerDecoder(_TransformerLayer):
     def build(self, inputs_shape, encoder_outputs_shape=None):
         """Create all weights, from the shapes alone."""
         self._build_sublayers(inputs_shape)
+        source = encoder_outputs_shape
+        if source is not None and (len(source) != 3 or source[-1] != self.embed_dim):
+            raise ValueError(
+                f"{self.name}: encoder_outputs must have shape (B, S, E) with "
+                f"embed_dim={self.embed_dim} as E, got {tuple(source)}."
+            )
         self.cross_attention.build(inputs_shape, encoder_outputs_shape)
         self.cross_attention_norm.build(inputs_shape)
 
@@ -337,6 +350,8 @@ class TransformerDecoder(_TransformerLayer):
         training=None,
     ):
         """Return one state for each position of the target."""
+        _checks.floating(inputs=inputs, encoder_outputs=encoder_outputs)
+        self._check_masks(inputs, encoder_outputs, inputs_mask, encoder_outputs_mask)
         attended = self.self_attention(
             inputs, mask=inputs_mask, use_causal_mask=True, training=training
         )
@@ -350,6 +365,16 @@ class TransformerDecoder(_TransformerLayer):
             self.cross_attention_norm, states, crossed, training
         )
         return self._feed_forward(informed, training)
+
+    def _check_masks(self, inputs, encoder_outputs, inputs_mask, encoder_outputs_mask):
+        """Refuse what the attentions would refuse too, by the names it has here."""
+        fitting = {
+            "inputs": (inputs, "(B, T, E)"),
+            "encoder_outputs": (encoder_outputs, "(B, S, E)"),
+            "inputs_mask": (inputs_mask, "(B, T)"),
+            "encoder_outputs_mask": (encoder_outputs_mask, "(B, S)"),
+        }
+        _checks.axes(**{k: pair for k, pair in fitting.items() if pair[0] is not None})
 
     def attention_scores(
         self, inputs, encoder_outputs, inputs_mask=None, encoder_outputs_mask=None

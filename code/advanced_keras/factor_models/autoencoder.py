@@ -80,6 +80,9 @@ class FillMissing(layers.Layer):
 
     def call(self, characteristics, present):
         """Choose, cell by cell."""
+        _checks.axes(
+            characteristics=(characteristics, "(B, N, P)"), present=(present, "(B, N)")
+        )
         return ops.where(present[..., None], characteristics, 0.0)
 
     def compute_output_shape(self, characteristics_shape, present_shape=None):
@@ -105,6 +108,7 @@ def masked_error(y_true: Tensor, y_pred: Tensor) -> Tensor:
         [0.25]
     """
     _checks.axes(y_true=(y_true, "(B, N)"), y_pred=(y_pred, "(B, N)"))
+    y_true, y_pred = _checks.as_tensors(y_true, y_pred)
     seen = ops.logical_not(ops.isnan(y_true))
     error = ops.where(seen, y_true - y_pred, 0.0)
     a_date = ops.mean(ops.sum(ops.cast(seen, error.dtype), axis=-1))

@@ -178,6 +178,7 @@ def principal_components(x: np.ndarray, num_factors: int) -> np.ndarray:
         ValueError: for a gap in ``x``, or a K that is not from 1 to min(D, P).
     """
     _checks.axes(x=(x, "(D, P)"))
+    x = np.asarray(x)
     if not np.isfinite(x).all():
         raise ValueError("x must have no gaps: fill or aggregate it first.")
     _check_factors(num_factors, min(x.shape))

@@ -100,6 +100,7 @@ def canonical_correlations(F: np.ndarray, G: np.ndarray) -> np.ndarray:
 
 def _basis(X: np.ndarray) -> np.ndarray:
     """Orthonormal columns that span the centred X; zeros for what it does not span."""
+    X = np.asarray(X)
     U, s, _ = np.linalg.svd(X - X.mean(0), full_matrices=False)
     return U * (s > 1e-10 * np.linalg.norm(X))
 
@@ -133,9 +134,9 @@ def make_folds(
         ValueError: for a length that is not a positive integer, or that leaves no date
             for testing.
     """
-    for name, value in (("train", train), ("validation", validation), ("test", test)):
-        if not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name} must be an integer of at least 1, got {value!r}.")
+    lengths = {"train": train, "validation": validation, "test": test}
+    for name, value in {"num_dates": num_dates, **lengths}.items():
+        _checks.whole(name, value)
     first = train + validation
     if first >= num_dates:
         raise ValueError(

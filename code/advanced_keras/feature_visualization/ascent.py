@@ -75,6 +75,7 @@ def channel_mean(features: Tensor, filters: Tensor) -> Tensor:
     """
     _checks.axes(features=(features, "(batch, ..., channels)"))
     _checks.shape_of("filters", filters)
+    (features,) = _checks.as_tensors(features)
     features, filters = _matched(_at_least_float32(features), filters)
     means = ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))
     return ops.take_along_axis(means, filters[:, None], axis=1)[:, 0]
@@ -93,7 +94,7 @@ def total_variation(images: Tensor) -> Tensor:
         >>> print(total_variation(np.ones((1, 4, 4, 3), "float32")).numpy())
         [0.]
     """
-    _four_axes("images", images)
+    images = _four_axes("images", images)
     down = ops.abs(images[:, 1:] - images[:, :-1])
     right = ops.abs(images[:, :, 1:] - images[:, :, :-1])
     return ops.sum(down, axis=(1, 2, 3)) + ops.sum(right, axis=(1, 2, 3))
@@ -117,7 +118,7 @@ def blur(images: Tensor, passes: int = 1) -> Tensor:
          [2. 4. 2.]
          [1. 2. 1.]]
     """
-    _four_axes("images", images)
+    images = _four_axes("images", images)
     checks.number("passes", passes, whole=True)
     for _ in range(passes):
         for axis in (1, 2):
@@ -136,7 +137,7 @@ def unit_step(gradient: Tensor) -> Tensor:
         >>> print(np.ravel(step).round(2))
         [0.85 1.13]
     """
-    _four_axes("gradient", gradient)
+    gradient = _four_axes("gradient", gradient)
     square = ops.mean(ops.square(gradient), axis=(1, 2, 3), keepdims=True)
     return gradient / ops.sqrt(square + EPSILON**2)
 
@@ -323,13 +324,15 @@ def _at_least_float32(features):
 
 
 def _four_axes(name, images):
-    """Without the batch axis, rows and columns would be taken for others."""
+    """The images. Without a batch axis, rows and columns would be taken for others."""
     _checks.shape_of(name, images)
+    (images,) = _checks.as_tensors(images)
     if len(images.shape) != 4:
         raise ValueError(
             f"{name} must be (batch, rows, columns, channels), got "
             f"{tuple(images.shape)}."
         )
+    return images
 
 
 def _floating(images):

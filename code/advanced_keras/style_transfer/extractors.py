@@ -49,6 +49,7 @@ class Pad(layers.Layer):
         if mode not in ("reflect", "wrap"):
             raise ValueError(f"mode must be 'reflect' or 'wrap', got {mode!r}.")
         self.width, self.mode = width, mode
+        self.input_spec = layers.InputSpec(ndim=4)
 
     def call(self, images):
         """Add rows, then columns."""
@@ -113,6 +114,10 @@ class VGGPreprocessing(layers.Layer):
     Pixels from 0 to 255, channels in the order blue, green, red, each minus its mean
     over ImageNet. Keeps the shape ``(batch, rows, columns, 3)``.
     """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.input_spec = layers.InputSpec(ndim=4, axes={-1: 3})
 
     def call(self, images):
         """Scale, turn the channels around, centre."""

@@ -33,6 +33,7 @@ def gram(features: Tensor) -> Tensor:
           [17. 21.]]]
     """
     _checks.axes(features=(features, "(batch, rows, columns, channels)"))
+    (features,) = _checks.as_tensors(features)
     batch, h, w, _ = ops.shape(features)
     F = ops.reshape(features, (batch, h * w, features.shape[-1]))
     places = ops.cast(h * w, F.dtype)
@@ -56,6 +57,7 @@ def style_loss(G: Tensor, A: Tensor) -> Tensor:
     _checks.axes(
         G=(G, "(batch, channels, channels)"), A=(A, "(batch, channels, channels)")
     )
+    G, A = _checks.as_tensors(G, A)
     return ops.sum((G - A) ** 2) / (ops.sum(A**2) + TINY)
 
 
@@ -77,6 +79,7 @@ def content_loss(F: Tensor, P: Tensor) -> Tensor:
         F=(F, "(batch, rows, columns, channels)"),
         P=(P, "(batch, rows, columns, channels)"),
     )
+    F, P = _checks.as_tensors(F, P)
     return ops.mean((F - P) ** 2) / (ops.var(P) + TINY)
 
 
@@ -96,6 +99,7 @@ def total_variation(images: Tensor) -> Tensor:
         0.0
     """
     _checks.axes(images=(images, "(batch, rows, columns, channels)"))
+    (images,) = _checks.as_tensors(images)
     down = ops.abs(images[:, 1:] - images[:, :-1])
     across = ops.abs(images[:, :, 1:] - images[:, :, :-1])
     size = ops.cast(ops.size(images), images.dtype)

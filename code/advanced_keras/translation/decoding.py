@@ -33,9 +33,12 @@ def never_written(vocab_size: int, start: int) -> np.ndarray:
 
     Returns:
         float32 `(V,)`, 0 but for two entries of :data:`NEVER`.
+
+    Raises:
+        ValueError: if ``start`` is not from 0 to V - 1.
     """
     _checks.whole("vocab_size", vocab_size)
-    _checks.whole("start", start, least=0)
+    _checks.at("start", start, vocab_size)
     bias = np.zeros(vocab_size, "float32")
     bias[[PAD, start]] = NEVER
     return bias

@@ -68,6 +68,7 @@ def token_hits(y_true: Tensor, logits: Tensor) -> Tensor:
         [[1. 0.]]
     """
     _checks.axes(y_true=(y_true, "(B, T)"), logits=(logits, "(B, T, V)"))
+    y_true, logits = _checks.as_tensors(y_true, logits)
     guess = ops.cast(ops.argmax(logits, axis=-1), y_true.dtype)
     return ops.cast(ops.equal(y_true, guess), "float32")
 

@@ -36,10 +36,17 @@ def standardize_text(text: Tensor) -> Tensor:
     Returns:
         A string tensor of the same shape, words and marks separated by spaces.
 
+    Raises:
+        TypeError: if ``text`` is not made of strings.
+
     Example:
         >>> standardize_text(["¿Dónde está?"]).numpy()[0].decode()
         '¿ dónde está ?'
     """
+    try:
+        text = tf.convert_to_tensor(text, tf.string)
+    except (TypeError, ValueError):
+        raise TypeError(f"text must be made of strings, got {text!r}.") from None
     text = tf.strings.lower(text, encoding="utf-8")
     # Keras splits at ASCII spaces only: a no-break space would glue two words.
     text = tf.strings.regex_replace(text, r"[\pZ\x{1c}-\x{1f}\x{85}]", " ")
@@ -55,6 +62,9 @@ def join_tokens(tokens: Iterable[str]) -> str:
         >>> join_tokens(["¿", "él", "come", "?"])
         '¿él come?'
     """
+    if not isinstance(tokens, str):
+        tokens = list(tokens)
+    _checks.texts("tokens", tokens)
     text = " ".join(tokens)
     for mark in _OPENING:
         text = text.replace(f"{mark} ", mark)
@@ -93,12 +103,14 @@ def mark(texts: Sequence[str]) -> list[str]:
         The marked sentences.
 
     Raises:
+        TypeError: if ``texts`` are not a list of strings.
         ValueError: if a sentence already contains a mark.
 
     Example:
         >>> mark(["el gato"])
         ['[start] el gato [end]']
     """
+    _checks.texts("texts", texts)
     for text in texts:
         if START in text.lower() or END in text.lower():  # as they will be read
             raise ValueError(
@@ -251,6 +263,7 @@ def _composed(texts: Sequence[str]) -> list[str]:
     """Write every accented letter as one character (Unicode NFC)."""
     if isinstance(texts, str):
         raise TypeError(f"texts must be a list of sentences, got the string {texts!r}.")
+    _checks.texts("texts", list(texts))
     return [unicodedata.normalize("NFC", text) for text in texts]
 
 
@@ -333,8 +346,15 @@ def make_dataset(
         A dataset of :func:`format_dataset` examples in batches.
 
     Raises:
-        ValueError: if there are no pairs or a sentence is too long.
+        TypeError: if a vectorization is something else.
+        ValueError: if there are no pairs, a sentence is too long, or ``batch_size``
+            is not a positive integer.
     """
+    _checks.whole("batch_size", batch_size)
+    kind = SentenceVectorization
+    what = "a SentenceVectorization"
+    _checks.instance("source_vectorization", source_vectorization, kind, what)
+    _checks.instance("target_vectorization", target_vectorization, kind, what)
     sources, targets = _split(pairs)
     examples = format_dataset(
         source_vectorization(_composed(sources)),
@@ -366,13 +386,14 @@ def with_mistakes(
         A dataset of the same shapes.
 
     Raises:
-        ValueError: if ``share`` or ``steps`` is out of range.
+        TypeError: if ``dataset`` is something else.
+        ValueError: if ``share``, ``steps`` or ``vocab_size`` is out of range.
     """
-    if not 0 <= share <= 1 or steps < 1:
-        raise ValueError(
-            "share must be from 0 to 1 and steps at least 1, got "
-            f"{share!r} and {steps!r}."
-        )
+    _checks.instance("dataset", dataset, tf.data.Dataset, "a tf.data.Dataset")
+    _checks.whole("vocab_size", vocab_size, least=UNKNOWN + 2)
+    _checks.whole("steps", steps)
+    if not _checks.is_real(share) or not 0 <= share <= 1:
+        raise ValueError(f"share must be from 0 to 1, got {share!r}.")
 
     def spoil(step, batch):
         features, targets = batch
@@ -421,6 +442,12 @@ def _count(texts: Sequence[str]) -> list[int]:
 
 def _split(pairs: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
     """Separate pairs into sources and targets."""
+    if not isinstance(pairs, (tuple, list)):
+        raise TypeError(f"pairs must be a list of pairs of strings, got {pairs!r}.")
+    for pair in pairs:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise ValueError(f"pairs must hold (source, target) pairs, got {pair!r}.")
+        _checks.texts("each of pairs", pair)
     if len(pairs) == 0:
         raise ValueError("pairs must hold at least one (source, target) pair, got 0.")
     sources, targets = zip(*pairs, strict=True)

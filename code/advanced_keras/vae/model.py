@@ -285,6 +285,7 @@ def average(each: Tensor, sample_weight: Tensor | None = None) -> Tensor:
     if sample_weight is not None:
         given = sample_weight, "(batch, ...)"
         _checks.axes(each=(each, "(batch,)"), sample_weight=given)
+        (each,) = _checks.as_tensors(each)
         each = each * ops.reshape(ops.cast(sample_weight, each.dtype), (-1,))
     return ops.mean(each)
 

@@ -36,7 +36,8 @@ class Sampling(keras.layers.Layer):
         z, ``(batch, latent_dim)``.
 
     Raises:
-        TypeError: if ``seed`` is not None or an integer.
+        TypeError: if ``seed`` is not None or an integer, or ``inputs`` are not
+            floating-point.
         ValueError: if ``inputs`` is not a pair of equal shapes.
 
     Example:
@@ -54,17 +55,16 @@ class Sampling(keras.layers.Layer):
 
     def build(self, input_shape):
         """Check that there are two inputs of one shape; there are no weights."""
-        single = not isinstance(input_shape[0], (tuple, list))
-        if single or len(input_shape) != 2 or len({*map(tuple, input_shape)}) != 1:
-            raise ValueError(
-                "inputs must be a pair (mean, log_var) of equal shapes, got shapes "
-                f"{input_shape}."
-            )
+        _check_pair(input_shape)
         super().build(input_shape)
 
     def call(self, inputs, training=None):
         """The formula, or its middle."""
+        # once more than in build: later inputs may be of another kind
+        pair = isinstance(inputs, (tuple, list))
+        _check_pair([tuple(each.shape) for each in inputs] if pair else inputs.shape)
         mean, log_var = inputs
+        _checks.floating(mean=mean, log_var=log_var)
         if not training:
             return mean
         epsilon = keras.random.normal(
@@ -89,6 +89,20 @@ class Sampling(keras.layers.Layer):
         return {**super().get_config(), "seed": self.seed}
 
 
+def _check_pair(shapes) -> None:
+    """Refuse one input, more than two, and two that would broadcast."""
+    single = not all(hasattr(each, "__len__") for each in shapes)
+    pair = not single and len(shapes) == 2 and len(shapes[0]) == len(shapes[1])
+    if not pair or any(
+        None not in sizes and sizes[0] != sizes[1]
+        for sizes in zip(*shapes, strict=True)
+    ):
+        raise ValueError(
+            "inputs must be a pair (mean, log_var) of equal shapes, got shapes "
+            f"{shapes}."
+        )
+
+
 def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
     """KL divergence of N(mean, exp(log_var)) from N(0, 1), summed over dimensions.
 
@@ -100,6 +114,10 @@ def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
 
     Returns:
         Nats, ``(batch,)``, never negative but for rounding.
+
+    Raises:
+        TypeError: if they are not floating-point.
+        ValueError: if their shapes differ.
 
     Example:
         >>> print(kl_divergence(ops.array([[0.0, 1.0]]), ops.zeros((1, 2))).numpy())
@@ -118,5 +136,7 @@ def kl_by_dimension(mean: Tensor, log_var: Tensor) -> Tensor:
     _checks.axes(
         mean=(mean, "(batch, latent_dim)"), log_var=(log_var, "(batch, latent_dim)")
     )
+    mean, log_var = _checks.as_tensors(mean, log_var)
+    _checks.floating(mean=mean, log_var=log_var)
     # expm1(v) - v is exact near v = 0, where exp(v) - v - 1 cancels.
     return 0.5 * (ops.square(mean) + ops.expm1(log_var) - log_var)

@@ -112,12 +112,18 @@ def redraw(digits: Digits, **factors: Any) -> Digits:
         **factors: ``label``, ``font`` or a jitter: one value for all, or one for each.
 
     Raises:
-        ValueError: for an unknown factor, or digits that were not drawn here.
+        ValueError: for an unknown factor, another number of values than of digits, or
+            digits that were not drawn here.
     """
     known = factors_of(digits)
     for name, value in factors.items():
         if name not in known:
             raise ValueError(f"factors must be among {FACTORS}, got {name!r}.")
+        if np.shape(value) not in [(), (len(digits),)]:
+            raise ValueError(
+                f"{name} must be one value, or one for each of {len(digits)} digits, "
+                f"got shape {np.shape(value)}."
+            )
         known[name] = np.broadcast_to(np.asarray(value), len(digits))
     rows = zip(*known.values(), strict=True)
     images = np.stack([draw_digit(*row) for row in rows])[..., None]
@@ -187,8 +193,13 @@ def share_redrawn(
         digits: drawn digits.
         name: of the factor.
         seed: of the new values.
+
+    Raises:
+        TypeError: if ``encoder`` can't be called, or ``digits`` are something else.
+        ValueError: for an unknown factor, or digits that were not drawn here.
     """
     _checks.function("encoder", encoder)
+    factors_of(digits)
     new = new_values(name, len(digits), seed)
     before, after = (
         encoder(digits.images),
