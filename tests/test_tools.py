@@ -1,7 +1,9 @@
 """The commands of the book: set-up is whole or not at all, and says what is missing."""
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -129,6 +131,31 @@ def test_a_build_that_was_killed_is_cleared_by_the_next(away):
     with book.whole_or_nothing("html"):
         assert not (away / "_build" / "html").exists()
     assert not (away / "_build" / ".unfinished-html").exists()
+
+
+WORK = """
+import os, sys
+sys.path.insert(0, {tools!r})
+import book
+child = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+book.COMMANDS["setup"] = (lambda: book.run(sys.executable, "-c", child), "")
+sys.argv = ["book.py", "setup"]
+sys.exit(book.main())
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without a signal")
+def test_a_command_that_is_ended_ends_its_children():
+    script = WORK.format(tools=str(ROOT / "tools"))
+    line = [sys.executable, "-c", script]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as command:
+        child = int(command.stdout.readline())
+        command.terminate()
+        assert command.wait(timeout=20) == 143
+    with pytest.raises(ProcessLookupError):
+        for _ in range(100):
+            os.kill(child, 0)
+            time.sleep(0.1)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -375,6 +376,11 @@ def usage():
     )
 
 
+def ended(*_):
+    """End as after an interruption, and not without the children."""
+    sys.exit(143)
+
+
 def main():
     """Run one command."""
     parser = argparse.ArgumentParser(usage=usage(), add_help=False)
@@ -384,6 +390,7 @@ def main():
     if chosen.command not in COMMANDS:
         print(usage())
         return 0 if chosen.command == "help" else 2
+    signal.signal(signal.SIGTERM, ended)
     try:
         COMMANDS[chosen.command][0](*chosen.arguments)
     except Stop as stop:

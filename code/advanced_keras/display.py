@@ -124,10 +124,10 @@ def show(figure: Figure, alt: str) -> Picture:
             f"figure must be a matplotlib Figure, got {type(figure).__name__}."
         )
     salt = hashlib.sha1(str(alt).encode()).hexdigest()[:8]
-    as_type = {"svg.fonttype": "path", "pdf.fonttype": 42}  # never Type 3
-    with plt.rc_context({"svg.hashsalt": salt, **as_type}):
-        svg, pdf = io.StringIO(), io.BytesIO()
+    svg, pdf = io.StringIO(), io.BytesIO()
+    with plt.rc_context({"svg.hashsalt": salt, "svg.fonttype": "path"}):
         figure.savefig(svg, format="svg", metadata={"Date": None})
+    with plt.rc_context({"pdf.fonttype": 42}):  # TrueType: printers refuse type 3
         figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
     plt.close(figure)
     return Picture(svg.getvalue(), pdf.getvalue(), alt)
