@@ -735,7 +735,7 @@ REASONS = {
     "interactive": dict.fromkeys("names assets widget as_json escaped".split(), LOOKS),
     "layers": dict.fromkeys(["MaskMissing", "MaskedMean"], "has no arguments"),
     "losses": {"NegativeSharpe": KERAS},
-    "progress": dict.fromkeys("Bar progress Progress in_words".split(), LOOKS),
+    "progress": dict.fromkeys("Bar progress Progress".split(), LOOKS),
     "scores": {
         "Score": RECORD,
         "Judge": rules("test_scores::test_the_judge_refuses"),
@@ -806,7 +806,7 @@ def public():
                 yield module.removeprefix("advanced_keras."), name, found[name]
 
 
-def tests_of(file):
+def defined_tests(file):
     """Each test of a file: its name, and its text with what is drawn for it."""
     text = (ROOT / "tests" / f"{file}.py").read_text(encoding="utf-8")
     for node in ast.parse(text).body:
@@ -826,7 +826,7 @@ def tests_of(file):
 def test_the_test_that_a_reason_names_is_there(name, reason):
     """And it calls the function, and expects to be refused."""
     file, test = reason.split()[-1].split("::")
-    text = dict(tests_of(file))[test]
+    text = dict(defined_tests(file))[test]
     assert re.search(rf"\b{name}\b", text) and "pytest.raises" in text
 
 
