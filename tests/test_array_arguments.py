@@ -5,7 +5,9 @@ returns, logits, masks), the models and functions, and the list of all that is p
 so that nothing is forgotten: each argument has a case, or a reason why it has none.
 """
 
+import ast
 import importlib
+import inspect
 import re
 from pathlib import Path
 
@@ -652,23 +654,33 @@ KERAS = "its arguments are those of a Keras class, which checks them"
 LOOKS = "shows or traces what it is given; refusals in the tests of its module"
 WORDS = "words of a grammar; refusals in test_data_sentences"
 FILES = "reads a file or a download; refusals in the tests of its module"
-RULES = "refusals one by one in the tests of its module"
 GRAPH = "symbolic tensors go straight into layers of Keras"
 PROCESSES = "needs devices or processes of its own; see test_distributed"
 SETTLED = "settings that reach a function or layer which is drawn here"
 
+
+def rules(test):
+    """Refusals one by one, in a test of its module: ``test_gan::test_...``."""
+    return f"refusals one by one in {test}"
+
+
+TEXTS = rules("test_translation::test_bad_words_are_refused_by_name")
+FACTORS_OF = rules("test_vae::test_factors_are_refused_where_there_are_none")
+
 REASONS = {
-    "attention": {"causal_mask": GRAPH},
+    "attention": {"causal_mask": rules("test_layer_calls::test_a_length_is_refused")},
     "autoencoder": {
         **dict.fromkeys(["extract_features", "paint_image"], GRAPH),
-        "initializers": RULES,
+        "initializers": rules("test_autoencoder::test_initializers_are_refused"),
     },
     "blocks": {
         **dict.fromkeys(["Neighbours", "GradientNorms"], RECORD),
         "EncoderBlock": SETTLED,
         "FusedAdam": KERAS,
     },
-    "conv_transpose": {"output_padding_for": RULES},
+    "conv_transpose": {
+        "output_padding_for": rules("test_conv_transpose::test_bad_input_is_named")
+    },
     "data.sentences": {
         **dict.fromkeys(
             "Noun Verb Phrase SentenceRecord SentencePairs plural agree contract "
@@ -677,11 +689,19 @@ REASONS = {
         ),
         "read_pairs": FILES,
     },
-    "data.digits": dict.fromkeys(["draw_digits", "draw_digit"], RULES),
+    "data.digits": {
+        "draw_digits": rules("test_data_digits::test_digits_name_a_bad_count"),
+        "draw_digit": rules("test_data_digits::test_one_digit_names_what_is_wrong"),
+    },
     "data.panel": {"Truth": RECORD, "load_panel": FILES},
     "dense_threading": {
         **dict.fromkeys(["Diagnosis", "ThreadingSteps"], RECORD),
-        **dict.fromkeys(["flat_index", "leading_index"], RULES),
+        "flat_index": rules(
+            "test_dense_threading::test_numbering_refuses_an_index_outside"
+        ),
+        "leading_index": rules(
+            "test_dense_threading::test_numbering_refuses_a_row_that_is_not_there"
+        ),
     },
     "display": dict.fromkeys(
         "use_style Picture show draw_dot Table table as_inline".split(), LOOKS
@@ -702,24 +722,29 @@ REASONS = {
         ),
         "FillMissing": GRAPH,
         "MaskedMeanSquaredError": KERAS,
-        "make_folds": RULES,
+        "make_folds": rules("test_factor_models::test_windows_are_refused"),
         "make_model": "the model of the notes, line by line: Keras checks",
         "minibatches": SETTLED,
     },
     "feature_visualization": {
         **dict.fromkeys(["Found", "Scenes"], RECORD),
         "build_network": "has no arguments",
-        "load_scenes": RULES,
+        "load_scenes": rules("test_feature_visualization::test_scenes_are_refused"),
     },
     "gan": {"PairedOptimizer": KERAS},
     "interactive": dict.fromkeys("names assets widget as_json escaped".split(), LOOKS),
     "layers": dict.fromkeys(["MaskMissing", "MaskedMean"], "has no arguments"),
     "losses": {"NegativeSharpe": KERAS},
-    "progress": dict.fromkeys("Bar progress Progress in_words".split(), LOOKS),
-    "scores": {"Score": RECORD, "Judge": RULES, "build_judge": SETTLED},
+    "progress": dict.fromkeys("Bar progress Progress".split(), LOOKS),
+    "scores": {
+        "Score": RECORD,
+        "Judge": rules("test_scores::test_the_judge_refuses"),
+        "build_judge": SETTLED,
+    },
     "style_transfer": {
-        "Pad": RULES,
-        "Painter": RULES,
+        **dict.fromkeys(
+            ["Pad", "Painter"], rules("test_style_transfer::test_bad_input_is_named")
+        ),
         "VGGPreprocessing": "has no arguments",
         "build_extractor": SETTLED,
         "load_image": FILES,
@@ -735,7 +760,8 @@ REASONS = {
     "training": {
         **dict.fromkeys("Change Event Payments Product StepRecord".split(), RECORD),
         **dict.fromkeys(["StandardModel", "StandardStep"], KERAS),
-        **dict.fromkeys(["WeightedModel", "global_norm"], RULES),
+        "WeightedModel": rules("test_training::test_bad_class_weight"),
+        "global_norm": rules("test_training::test_bad_input_of_functions"),
         "record_step": LOOKS,
     },
     "transformer": {
@@ -748,18 +774,21 @@ REASONS = {
     },
     "translation": {
         **dict.fromkeys("MaskedCrossentropy TokenAccuracy TokenLoss".split(), KERAS),
-        "Translator": RULES,
+        "Translator": rules(
+            "test_translation::test_bad_decoding_arguments_are_refused"
+        ),
         **dict.fromkeys(
             "join_tokens make_dataset make_vectorizations mark never_written normalize "
             "standardize_text with_mistakes".split(),
-            RULES,
+            TEXTS,
         ),
     },
     "vae": {
         "GaussianVAE": SETTLED,
-        "Sampling": RULES,
+        "Sampling": rules("test_vae::test_sampling_refuses_what_is_no_pair"),
         **dict.fromkeys(["build_encoder", "build_decoder"], SETTLED),
-        **dict.fromkeys("latent_plane redraw new_values share_redrawn".split(), RULES),
+        "latent_plane": rules("test_vae::test_latent_plane_is_a_grid_of_quantiles"),
+        **dict.fromkeys("redraw new_values share_redrawn".split(), FACTORS_OF),
     },
     "wgan_gp": {"Distance": RECORD},
 }
@@ -777,6 +806,30 @@ def public():
                 yield module.removeprefix("advanced_keras."), name, found[name]
 
 
+def defined_tests(file):
+    """Each test of a file: its name, and its text with what is drawn for it."""
+    text = (ROOT / "tests" / f"{file}.py").read_text(encoding="utf-8")
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            yield node.name, ast.unparse(node)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        pytest.param(name, reason, id=f"{module}.{name}")
+        for module, names in REASONS.items()
+        for name, reason in names.items()
+        if "::" in reason
+    ],
+)
+def test_the_test_that_a_reason_names_is_there(name, reason):
+    """And it calls the function, and expects to be refused."""
+    file, test = reason.split()[-1].split("::")
+    text = dict(defined_tests(file))[test]
+    assert re.search(rf"\b{name}\b", text) and "pytest.raises" in text
+
+
 def test_every_public_function_is_drawn_or_has_a_reason():
     drawn = {id(getattr(f, "__func__", f)) for f in (*NUMBERS, *ARRAYS, *OBJECTS)}
     found = list(public())
@@ -789,3 +842,47 @@ def test_every_public_function_is_drawn_or_has_a_reason():
             forgotten.append(f"{module}.{name}: {'both' if excused else 'neither'}")
     assert not forgotten, forgotten
     assert not idle, f"reasons without a function: {sorted(idle)}"
+
+
+# -- seeds
+
+
+def seeds():
+    """Each public function with a seed that has a default, and this default."""
+    for module, name, value in public():
+        known = inspect.signature(value).parameters
+        if "seed" in known and known["seed"].default is not inspect.Parameter.empty:
+            yield f"{module}.{name}", known["seed"].default
+
+
+def test_a_seed_is_0_if_none_is_given():
+    """Or None, where Keras's own generator is to decide: never a number of its own."""
+    found = dict(seeds())
+    assert len(found) > 30
+    assert {name: s for name, s in found.items() if s not in (0, None)} == {}
+    assert all(type(seed) in (int, type(None)) for seed in found.values())
+
+
+# with 0, twice the same numbers: a seed that is read is one that is used
+SEEDED = {
+    "vae.log_weights": lambda **seed: vae.log_weights(VAE, GREY, 2, **seed),
+    "vae.new_values": lambda **seed: vae.new_values("label", 9, **seed),
+    "vae.sample_prior": lambda **seed: vae.sample_prior(VAE, 3, **seed),
+    "vae.share_redrawn": lambda **seed: vae.share_redrawn(
+        lambda images: images.reshape(len(images), -1), DIGITS, "label", **seed
+    ),
+    "data.panel.simulate_panel": lambda **seed: (
+        panel.simulate_panel(num_dates=12, num_assets=5, **seed)[0].returns
+    ),
+    "style_transfer.noise_image": lambda **seed: style_transfer.noise_image(
+        (1, 8, 8, 3), **seed
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SEEDED)
+def test_the_seed_that_is_not_given_is_0(name):
+    call = SEEDED[name]
+    assert dict(seeds())[name] == 0
+    np.testing.assert_array_equal(call(), call(seed=0))
+    assert not np.array_equal(call(), call(seed=1))

@@ -226,6 +226,14 @@ def test_bad_numbers(build, arguments, words):
         build(**({"latent_dim": 2} | arguments))
 
 
+def test_initializers_are_refused():
+    for seed in (-1, 1.5, "0", True):
+        with pytest.raises(ValueError, match="seed must be an integer of at least 0"):
+            initializers(seed)
+    with pytest.raises(TypeError, match="kind must be callable, got 'he'"):
+        initializers(0, "he")
+
+
 def test_bad_parts():
     encoder, decoder = build_encoder(3, **SMALL), build_decoder(4, **SMALL)
     with pytest.raises(TypeError, match="encoder must be a Keras model, got <Dense"):

@@ -78,7 +78,10 @@ def test_numbering_is_a_bijection_in_the_order_of_reshape(leading):
         assert m == sum(a * b for a, b in zip(i, strides, strict=True))
 
 
-@pytest.mark.parametrize("index", [(2, 0), (0, 3), (-1, 0), (0,), (0, 0, 0)])
+@pytest.mark.parametrize(
+    "index",
+    [(2, 0), (0, 3), (-1, 0), (0,), (0, 0, 0), (0.5, 0), (True, 0), ("0", 0), None, 1],
+)
 def test_numbering_refuses_an_index_outside(index):
     with pytest.raises(ValueError, match=r"index must .*got"):
         flat_index(index, (2, 3))
@@ -88,6 +91,9 @@ def test_numbering_refuses_an_index_outside(index):
 def test_numbering_refuses_a_row_that_is_not_there(m):
     with pytest.raises(ValueError, match="one of 6 rows, got"):
         leading_index(m, (2, 3))
+    for no_integer in (1.5, True, "1", None):
+        with pytest.raises(ValueError, match="m must be an integer, got"):
+            leading_index(no_integer, (2, 3))
 
 
 @pytest.mark.parametrize("leading", [(2, 0), (2, -1), (2.5,), 3, (True,), (None, 2)])

@@ -964,3 +964,11 @@ def test_a_batch_may_be_a_single_date():
     panel, _ = simulate_panel(num_dates=8, num_assets=10, missing=0.0)
     fitted = fit_autoencoder(panel, panel, 1, hidden=(), epochs=1, batch_size=1)
     assert fitted.expected(panel).shape == panel.returns.shape
+
+
+@pytest.mark.parametrize("name", ["num_dates", "train", "validation", "test"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "9", None])
+def test_windows_are_refused(name, value):
+    lengths = {"num_dates": 20, "train": 8, "validation": 4, "test": 2}
+    with pytest.raises(ValueError, match=f"{name} must be an integer of at least 1"):
+        make_folds(**{**lengths, name: value})

@@ -871,6 +871,13 @@ def test_bad_share_of_colours():
         colour_metric(uniform(2, 3, 3, 3), share=2)
 
 
+@pytest.mark.parametrize("name", ["num_train", "num_test", "seed"])
+@pytest.mark.parametrize("value", [-1, 1.5, "9", True])
+def test_scenes_are_refused(name, value):
+    with pytest.raises(ValueError, match=name):
+        load_scenes(**{"num_train": 4, "num_test": 2, name: value})
+
+
 def test_scenes_without_scikit_learn_say_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(ImportError, match="pip install scikit-learn"):

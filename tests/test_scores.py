@@ -205,6 +205,10 @@ def test_a_judge_has_its_own_random_numbers(digits):
 def test_the_judge_refuses(judge, digits, images):
     with pytest.raises(ValueError, match="images must"):
         judge.score(images)
+    with pytest.raises(TypeError, match="digits must have images and labels"):
+        Judge(images)
+    with pytest.raises(ValueError, match="epochs must be an integer of at least 1"):
+        Judge(digits[0], epochs=0)
 
 
 def test_classes_need_a_tenth_of_a_fair_share():

@@ -26,10 +26,12 @@ from advanced_keras.translation import (
     decode_plain,
     exact_match,
     format_dataset,
+    join_tokens,
     keep_short,
     make_dataset,
     make_vectorizations,
     mark,
+    never_written,
     normalize,
     standardize_text,
     with_mistakes,
@@ -156,6 +158,37 @@ def test_bad_text_arguments_are_refused():
         make_vectorizations([], 8)
     with pytest.raises(ValueError, match="token"):
         source.token_id("dog")
+
+
+def test_bad_words_are_refused_by_name():
+    source, target = make_vectorizations(PAIRS, 8)
+    clean = make_dataset(PAIRS, source, target)
+    for calls, words in (
+        ([lambda: standardize_text(3)], "text must be made of strings"),
+        ([lambda: join_tokens("hola")], "tokens must be a list of strings"),
+        ([lambda: join_tokens([1])], "tokens must be a list of strings, got 1"),
+        ([lambda: normalize([3]), lambda: mark("hola")], "texts must be a list"),
+        ([lambda: mark([3])], "texts must be a list of strings, got 3"),
+        ([lambda: make_vectorizations(None, 8)], "pairs must be a list"),
+        ([lambda: make_vectorizations([("a",)], 8)], "pairs must hold"),
+        ([lambda: make_vectorizations([("a", 1)], 8)], "each of pairs must"),
+        ([lambda: make_vectorizations(PAIRS, 0)], "sequence_length"),
+        ([lambda: make_vectorizations(PAIRS, 8, 1)], "max_tokens"),
+        ([lambda: make_dataset([], source, target)], "pairs must hold at least"),
+        ([lambda: make_dataset(PAIRS, len, target)], "source_vectorization must be"),
+        ([lambda: make_dataset(PAIRS, source, len)], "target_vectorization must be"),
+        ([lambda: make_dataset(PAIRS, source, target, 0)], "batch_size must be"),
+        ([lambda: with_mistakes([], 9, 0.5, 5)], "dataset must be"),
+        ([lambda: with_mistakes(clean, 2, 0.5, 5)], "vocab_size must be"),
+        ([lambda: with_mistakes(clean, 9, "x", 5)], "share must be from 0 to 1"),
+        ([lambda: with_mistakes(clean, 9, -0.1, 5)], "share must be from 0 to 1"),
+        ([lambda: with_mistakes(clean, 9, 0.5, 0)], "steps must be"),
+        ([lambda: never_written(0, 0)], "vocab_size must be"),
+        ([lambda: never_written(5, 5)], "start must be below 5, got 5"),
+    ):
+        for call in calls:
+            with pytest.raises((ValueError, TypeError), match=words):
+                call()
 
 
 # --- the shift --------------------------------------------------------------

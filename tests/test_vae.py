@@ -867,6 +867,28 @@ def test_factors_are_refused_where_there_are_none(digits):
         redraw(digits[1], colour=1)
     with pytest.raises(ValueError, match=r"name must be one of .* got 'colour'"):
         new_values("colour", 3)
+    with pytest.raises(ValueError, match="count must be an integer"):
+        new_values("label", 0)
+    with pytest.raises(
+        ValueError, match=r"label must be one value, .* got shape \(3,\)"
+    ):
+        redraw(digits[1], label=[1, 2, 3])
+    with pytest.raises(ValueError, match="digits must be drawn ones"):
+        share_redrawn(len, plain, "label")
+    with pytest.raises(TypeError, match="digits must be Digits"):
+        share_redrawn(len, None, "label")
+    with pytest.raises(TypeError, match="encoder must be callable"):
+        share_redrawn(None, digits[1], "label")
+    with pytest.raises(ValueError, match="name must be one of"):
+        share_redrawn(len, digits[1], "colour")
+
+
+def test_interpolation_goes_straight_from_one_end_to_the_other():
+    start, stop = np.array([1.0, -2.0]), np.array([3.0, 4.0])
+    line = interpolate(start, stop, steps=5)
+    np.testing.assert_array_equal(line[[0, 2, 4]], [start, [2.0, 1.0], stop])
+    np.testing.assert_allclose(np.diff(line, axis=0), [(stop - start) / 4] * 4)
+    np.testing.assert_array_equal(interpolate(start, stop, steps=1), [start])
 
 
 def test_active_dimensions_and_their_kl(digits):
