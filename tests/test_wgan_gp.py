@@ -24,6 +24,7 @@ from scipy.stats import kstest, wasserstein_distance
 from advanced_keras.gan import (
     GAN,
     Ring,
+    build_discriminator,
     build_generator,
     build_point_discriminator,
     build_point_generator,
@@ -747,6 +748,21 @@ def test_critic_of_digits_looks_at_one_image_at_a_time_and_is_seeded():
     np.testing.assert_allclose(together[0], alone[0], atol=1e-5)
     kernels = [layer.kernel for layer in one.layers if hasattr(layer, "kernel")]
     assert len({float(ops.max(kernel)) for kernel in kernels}) == len(kernels)
+
+
+def test_critic_is_the_discriminator_without_norm_and_dropout():
+    critic, discriminator = build_critic(), build_discriminator()
+
+    def layers_of(model):
+        kept = (keras.layers.BatchNormalization, keras.layers.Dropout)
+        return [
+            (type(layer), layer.output.shape, getattr(layer, "strides", None))
+            for layer in model.layers
+            if not isinstance(layer, kept)
+        ]
+
+    assert layers_of(critic) == layers_of(discriminator)
+    assert len(critic.layers) < len(discriminator.layers)
 
 
 # ---- Keras's own methods ------------------------------------------------------------
