@@ -168,10 +168,20 @@ def _bring_font(app, config):
     ]
 
 
+def _print(app):
+    """Write LaTeX in our way.
+
+    Where another builder works, no translator may be registered: the theme takes that
+    for one of the pages, and gives up its own.
+    """
+    if app.builder.format == "latex":
+        app.set_translator("latex", PrintedBook)
+
+
 def setup(app):
     """Connect to Sphinx."""
     app.connect("config-inited", _bring_font)
-    app.set_translator("latex", PrintedBook)
+    app.connect("builder-inited", _print)
     app.add_post_transform(PrintedTables)
     app.add_post_transform(PrintedImages)
     app.add_post_transform(PrintedAddresses)
