@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import importlib.util
 import json
 import re
@@ -92,6 +93,17 @@ def recorded() -> dict[str, float]:
 def _remember_times(app, config):
     """Write pages again when the recorded times change."""
     config.ak_times = recorded()
+
+
+def _remember_machinery(app, config):
+    """Write pages again when what makes them changes; no cell is run for that."""
+    digest = hashlib.sha256()
+    parts = [ROOT / "book" / f"_{part}" for part in ("ext", "templates", "static")]
+    for folder in [*parts, interactive.FOLDER]:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.suffix != ".pyc":
+                digest.update(path.name.encode() + path.read_bytes())
+    config.ak_machinery = digest.hexdigest()
 
 
 class runtime(nodes.Inline, nodes.TextElement):
@@ -270,8 +282,10 @@ def setup(app):
     """Connect to Sphinx."""
     matplotlib.use("agg")
     app.add_config_value("ak_times", {}, "env", [dict])
+    app.add_config_value("ak_machinery", "", "env", [str])
     app.connect("config-inited", _define_macros)
     app.connect("config-inited", _remember_times)
+    app.connect("config-inited", _remember_machinery)
     app.connect("builder-inited", _collect_seldom)
     app.connect("builder-inited", _static_anew)
     app.connect("builder-inited", _share_assets)
