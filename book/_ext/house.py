@@ -258,9 +258,11 @@ class PrintedParts(SphinxPostTransform):
 
 
 def unnumbered_part(caption: str) -> str:
-    """The page of a part: its number, if it has one, stands in its caption."""
-    entry = rf"\addcontentsline{{toc}}{{part}}{{{caption}}}"
-    return rf"\cleardoublepage\phantomsection{entry}\part*{{{caption}}}"
+    """The page of a part: its number, if it has one, stands in its caption.
+
+    Titlesec, which sets the headings, takes this part into the contents, too.
+    """
+    return rf"\cleardoublepage\part*{{{caption}}}"
 
 
 def _draw_pdf(script: Path, target: Path) -> None:

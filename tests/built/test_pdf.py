@@ -48,6 +48,13 @@ def test_contents_name_every_chapter(pdf):
         assert any(squeezed(heading.get_text()) in entry for entry in outline), file
 
 
+def test_contents_name_every_part_once():
+    contents = PDF.with_suffix(".toc").read_text(encoding="utf-8")
+    found = re.findall(r"\\contentsline \{part\}\{(.*?)\}", contents)
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    assert found == [part["caption"] for part in toc["parts"]]
+
+
 def test_every_numbered_figure_is_there(text):
     numbers = set()
     for path in PAGES:
