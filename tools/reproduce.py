@@ -55,11 +55,15 @@ def build(folder: Path, killed_after=()) -> float:
 
 
 def files(folder: Path) -> set[Path]:
-    """What a build is compared by: the site and the executed notebooks."""
+    """What a build is compared by: the site and the executed notebooks.
+
+    Left out is Sphinx's note of its settings, for the folder's name is among them.
+    """
     site = folder / "_build" / "html"
     ran = folder / "_build" / ".jupyter_cache" / "executed"
     found = [*site.rglob("*"), *ran.rglob("*.ipynb")]
-    return {path.relative_to(folder) for path in found if path.is_file()}
+    kept = (path for path in found if path.is_file() and path.name != ".buildinfo")
+    return {path.relative_to(folder) for path in kept}
 
 
 def differences(one: Path, other: Path) -> list[str]:

@@ -36,7 +36,10 @@ def notebook_of(app, docname: str):
         return None
     app.emit("source-read", docname, source)
     reader = create_nb_reader(path, env.myst_config, env.mystnb_config, source[0])
-    return reader and reader.read(source[0])
+    notebook = reader and reader.read(source[0])
+    for place, cell in enumerate(notebook.cells if notebook else ()):
+        cell["id"] = f"cell-{place}"  # as read, they are drawn anew each time
+    return notebook
 
 
 def is_known(cache, notebook) -> bool:
