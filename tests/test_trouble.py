@@ -214,6 +214,8 @@ def test_the_build_notes_little_memory_and_explains_a_dead_kernel(
     monkeypatch.setattr(trouble, "memory", lambda: "1.0 GB of memory are free")
     monkeypatch.setattr(book, "setup", lambda: None)
     monkeypatch.setattr(book, "BIN", away)
+    (away / ".venv").mkdir(exist_ok=True)
+    (away / ".venv" / ".ready").write_text("mark")
     child = away / "jupyter-book"
     child.write_text("#!/bin/sh\necho 'DeadKernelError: Kernel died' >&2\nexit 1\n")
     child.chmod(0o755)
