@@ -15,7 +15,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.util.nodes import process_index_entry
 from sphinx_exercise.nodes import is_exercise_node, is_solution_node
 
-from status import contents, link
+from status import contents, kept, link
 
 ROOT = Path(__file__).resolve().parents[2]
 SENTENCE = re.compile(r".*?[.?!](?=\s|$)", re.DOTALL)
@@ -70,19 +70,7 @@ def collect(app, doctree):
         said = beginning(begin) if begin is not None else []
         rows.append((node["label"], solved.get(node["label"]), said))
     if rows:
-        kept(env)[env.docname] = rows
-
-
-def kept(env) -> dict:
-    """What was collected, by page."""
-    if not hasattr(env, "ak_exercises"):
-        env.ak_exercises = {}
-    return env.ak_exercises
-
-
-def purge(app, env, docname):
-    """Forget a page that is read again."""
-    kept(env).pop(docname, None)
+        kept(env, "exercises")[env.docname] = rows
 
 
 def to(label: str, words: str | None = None) -> addnodes.pending_xref:
@@ -132,7 +120,7 @@ class FillExercises(SphinxPostTransform):
     default_priority = 3  # before references are resolved, here and in sphinx-exercise
 
     def run(self, **kwargs):
-        found = kept(self.env)
+        found = kept(self.env, "exercises")
         for node in list(self.document.findall(exercise_list)):
             parts = []
             for docname in contents(self.env):
@@ -250,6 +238,5 @@ def setup(app):
     app.add_post_transform(PrintedNumbers)
     app.add_post_transform(SolutionIds)
     app.connect("doctree-read", collect)
-    app.connect("env-purge-doc", purge)
     app.connect("env-updated", _again)
-    return {"version": "1", "env_version": 2, "parallel_read_safe": False}
+    return {"version": "1", "env_version": 3, "parallel_read_safe": False}

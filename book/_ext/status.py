@@ -97,16 +97,17 @@ def collect(app, doctree):
         kept(app.env)[app.env.docname] = rows
 
 
-def kept(env) -> dict:
-    """What was collected, by page."""
-    if not hasattr(env, "ak_measured"):
-        env.ak_measured = {}
-    return env.ak_measured
+def kept(env, what: str = "measured") -> dict:
+    """What was collected while pages were read, by page."""
+    if not hasattr(env, "ak_kept"):
+        env.ak_kept = {}
+    return env.ak_kept.setdefault(what, {})
 
 
 def purge(app, env, docname):
-    """Forget a page that is read again."""
-    kept(env).pop(docname, None)
+    """Forget all that was kept of a page that is read again."""
+    for pages in getattr(env, "ak_kept", {}).values():
+        pages.pop(docname, None)
 
 
 def results(env) -> list[tuple]:
@@ -202,4 +203,4 @@ def setup(app):
     app.connect("doctree-read", collect)
     app.connect("env-purge-doc", purge)
     app.connect("env-updated", _again)
-    return {"version": "1", "env_version": 1, "parallel_read_safe": False}
+    return {"version": "1", "env_version": 2, "parallel_read_safe": False}
